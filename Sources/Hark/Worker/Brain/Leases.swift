@@ -1,0 +1,84 @@
+/// The tasks that this worker has claimed and whose outcome is not in the outbox yet.
+struct Leases {
+    struct Lease {
+        let claim: Claim
+        let queue: String
+        let function: String
+        let attempt: Int
+        let maxAttempts: Int
+        let timeout: Duration?
+        let started: Duration
+        /// When it runs into its timeout.
+        var deadline: Duration?
+        var stopped: StopReason?
+        /// When we stop waiting for a function that was asked to stop.
+        var giveUp: Duration?
+        /// Its outcome was written without it; the slot stays taken until the function returns.
+        var abandoned = false
+    }
+
+    private(set) var byClaim: [Claim: Lease] = [:]
+    /// Never later than the first deadline; may be early.
+    private(set) var earliest: Duration?
+
+    var isEmpty: Bool { byClaim.isEmpty }
+    var count: Int { byClaim.count }
+    /// Those whose outcome the database still waits for.
+    var open: [Lease] { byClaim.values.filter { !$0.abandoned } }
+
+    mutating func begin(_ task: ClaimedTask, at now: Duration) {
+        let deadline = task.timeout.map { now + $0 }
+        byClaim[task.claim] = Lease(
+            claim: task.claim, queue: task.queue, function: task.function, attempt: task.attempt, maxAttempts: task.maxAttempts,
+            timeout: task.timeout, started: now, deadline: deadline)
+        notice(deadline)
+    }
+
+    mutating func end(_ claim: Claim) -> Lease? { byClaim.removeValue(forKey: claim) }
+
+    /// The function has said that it is alive: the whole timeout again.
+    mutating func alive(_ claim: Claim, at now: Duration) {
+        guard let timeout = byClaim[claim]?.timeout, byClaim[claim]?.stopped == nil else { return }
+        byClaim[claim]?.deadline = now + timeout
+    }
+
+    /// Not before `extra` from now; never sooner than without.
+    mutating func extend(_ claim: Claim, by extra: Duration, at now: Duration) {
+        guard let deadline = byClaim[claim]?.deadline, byClaim[claim]?.stopped == nil else { return }
+        byClaim[claim]?.deadline = max(deadline, now + extra)
+    }
+
+    /// Marks a task as asked to stop. False if it was asked already for a reason that weighs as much.
+    mutating func stop(_ claim: Claim, _ reason: StopReason, giveUp: Duration) -> Bool {
+        guard let lease = byClaim[claim], !lease.abandoned else { return false }
+        if let stopped = lease.stopped, stopped != .timeout || reason == .timeout { return false }
+        byClaim[claim]?.stopped = reason
+        byClaim[claim]?.deadline = nil
+        byClaim[claim]?.giveUp = giveUp
+        notice(giveUp)
+        return true
+    }
+
+    mutating func abandon(_ claim: Claim) {
+        byClaim[claim]?.abandoned = true
+        byClaim[claim]?.giveUp = nil
+    }
+
+    /// Those past their timeout, and those that did not stop when asked.
+    mutating func overdue(at now: Duration) -> (timedOut: [Lease], deaf: [Lease]) {
+        guard let earliest, earliest <= now else { return ([], []) }
+        self.earliest = nil
+        var timedOut: [Lease] = []
+        var deaf: [Lease] = []
+        for lease in byClaim.values {
+            if let deadline = lease.deadline, deadline <= now { timedOut.append(lease) } else { notice(lease.deadline) }
+            if let giveUp = lease.giveUp, giveUp <= now { deaf.append(lease) } else { notice(lease.giveUp) }
+        }
+        return (timedOut, deaf)
+    }
+
+    private mutating func notice(_ moment: Duration?) {
+        guard let moment else { return }
+        earliest = min(earliest ?? moment, moment)
+    }
+}

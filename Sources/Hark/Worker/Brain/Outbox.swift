@@ -1,0 +1,112 @@
+/// Outcomes that the database does not have yet, in the order in which they came.
+///
+/// An outcome leaves the outbox only when the database has taken it or has said that the claim is no longer ours. So it
+/// survives a lost connection, a locked row, a deadlock, and a neighbour in the same batch that cannot be stored.
+///
+/// A write that a trip does not confirm is one of three things, and a plain read (`Trip.held`) tells which:
+/// still ours, so somebody holds the row locked: ask again a little later; not ours, after a trip whose end we did not
+/// see: it was written; not ours otherwise: a zombie's late write, which changes nothing and is reported.
+struct Outbox {
+    struct Entry {
+        var write: Write
+        /// Not before this moment.
+        var due: Duration = .zero
+        /// Waits since it was first refused.
+        var patience: Duration = .milliseconds(20)
+        /// Refused once: ask whether it is still ours.
+        var doubtful = false
+        /// Was in a trip whose end we did not see.
+        var maybeWritten = false
+        /// Was in a trip with data that cannot be stored: goes alone, to find out whether it is the one.
+        var alone = false
+        /// How often its data had to be replaced.
+        var replaced = 0
+    }
+
+    private(set) var waiting: [Entry] = []
+    private(set) var underWay: [Entry] = []
+
+    var isEmpty: Bool { waiting.isEmpty && underWay.isEmpty }
+    var count: Int { waiting.count + underWay.count }
+
+    var claims: [Claim] { (waiting + underWay).map(\.write.claim) }
+
+    mutating func add(_ write: Write) { waiting.append(Entry(write: write)) }
+
+    func hasDue(at now: Duration) -> Bool { waiting.contains { $0.due <= now } }
+
+    /// The moment of the next write that waits for one.
+    var nextDue: Duration? { waiting.lazy.map(\.due).min() }
+
+    /// Takes what is due for one trip: everything, or a single one that has to go alone.
+    mutating func take(at now: Duration, atMost limit: Int) -> (writes: [Write], held: [Claim]) {
+        if let index = waiting.firstIndex(where: { $0.alone && $0.due <= now }) {
+            underWay = [waiting.remove(at: index)]
+        } else {
+            // The common case, all of them due, moves the array instead of filtering it.
+            if waiting.count <= limit, waiting.allSatisfy({ $0.due <= now }) {
+                underWay = waiting
+                waiting = []
+            } else {
+                underWay = []
+                waiting.removeAll { entry in
+                    guard entry.due <= now, underWay.count < limit else { return false }
+                    underWay.append(entry)
+                    return true
+                }
+            }
+        }
+        return (underWay.map(\.write), underWay.filter(\.doubtful).map(\.write.claim))
+    }
+
+    /// The trip ended well. Returns the claims that were no longer ours.
+    mutating func settle(written: Set<Claim>, held: Set<Claim>, at now: Duration) -> (written: [Write], late: [Write]) {
+        var done: [Write] = []
+        var late: [Write] = []
+        for var entry in underWay {
+            if written.contains(entry.write.claim) {
+                done.append(entry.write)
+            } else if entry.doubtful && !held.contains(entry.write.claim) {
+                if entry.maybeWritten { done.append(entry.write) } else { late.append(entry.write) }
+            } else {
+                entry.due = entry.doubtful ? now + entry.patience : now
+                if entry.doubtful { entry.patience = min(entry.patience * 2, .seconds(1)) }
+                entry.doubtful = true
+                waiting.append(entry)
+            }
+        }
+        underWay = []
+        return (done, late)
+    }
+
+    /// The trip was rolled back, or we do not know.
+    mutating func giveBack(_ failure: TripFailure, at now: Duration) {
+        for var entry in underWay {
+            switch failure {
+            case .connectionLost:
+                entry.maybeWritten = true
+                entry.doubtful = true
+            case .retryable, .other:
+                entry.due = now + entry.patience
+                entry.patience = min(entry.patience * 2, .seconds(1))
+            case .badData(let reason):
+                if underWay.count == 1 { entry.replace(because: reason) } else { entry.alone = true }
+            }
+            waiting.append(entry)
+        }
+        underWay = []
+    }
+}
+
+extension Outbox.Entry {
+    /// This outcome cannot be stored: the task fails for good, and says why.
+    fileprivate mutating func replace(because reason: String) {
+        replaced += 1
+        // The database's own words may quote the data that it refused; the second time we say it without them.
+        let message =
+            replaced == 1
+            ? "the outcome cannot be stored as jsonb: \(reason)"
+            : "the outcome cannot be stored as jsonb"
+        write.verb = .fail(AttemptError(.error, message))
+    }
+}

@@ -1,0 +1,91 @@
+/// What a queue is to one worker: its slots, its policies.
+public struct QueueSettings: Sendable, Equatable {
+    public var name: String
+    /// How many tasks of this queue the worker runs at a time, 1 to 10,000.
+    public var slots: Int
+    /// Used for tasks whose row and function say nothing.
+    public var maxAttempts: Int?
+    public var timeout: Duration?
+
+    public init(name: String, slots: Int = 10, maxAttempts: Int? = nil, timeout: Duration? = nil) {
+        self.name = name
+        self.slots = slots
+        self.maxAttempts = maxAttempts
+        self.timeout = timeout
+    }
+}
+
+/// What the worker knows of one queue: how full its slots are, and whether and how to look for more.
+///
+/// A *narrow* look takes the known lanes from their marks on: one index descent each, however many dead entries lie
+/// before the marks. A *full* look forgets the marks and learns which lanes exist. Tasks can commit behind a mark, so
+/// a full look is made now and then, at most 5 % of the time, and always before the worker sleeps.
+struct QueueState {
+    enum Wanted: Int, Comparable {
+        /// The last full look found nothing more.
+        case nothing
+        case narrow
+        case full
+
+        static func < (a: Self, b: Self) -> Bool { a.rawValue < b.rawValue }
+    }
+
+    var settings: QueueSettings
+    var running = 0
+    var wanted = Wanted.full
+    /// In order of priority. Priority 0 is always there: it is where almost everything goes.
+    var lanes: [Lane] = [Lane(priority: 0, mark: 0)]
+    /// In a long run of narrow looks: when the next one shall be full.
+    var nextFullLook: Duration = .zero
+    /// When the next scheduled task becomes ready, as far as we know.
+    var nextDue: Duration?
+
+    init(_ settings: QueueSettings) { self.settings = settings }
+
+    var room: Int { max(settings.slots - running, 0) }
+
+    mutating func want(_ look: Wanted) { wanted = max(wanted, look) }
+
+    /// Nothing that a claim could find, as far as we know, and room for what may come.
+    var isIdle: Bool { room > 0 && wanted == .nothing }
+
+    /// Whether a claim should look here now.
+    var wantsLook: Bool { room > 0 && wanted > .nothing }
+
+    /// What to ask of the database now. From here on `wanted` gathers what is heard while the look is under way.
+    mutating func look() -> QueueLook {
+        let full = wanted == .full
+        wanted = .nothing
+        return QueueLook(
+            queue: settings.name, full: full, room: room,
+            lanes: full ? lanes.map { Lane(priority: $0.priority, mark: 0) } : lanes)
+    }
+
+    /// Takes note of what a look brought.
+    /// - Parameters:
+    ///   - existing: the priorities that have ready tasks; only after a full look.
+    ///   - nextDue: how long until the next scheduled task is due; not positive if there are more due tasks than one
+    ///     round trip promotes. Only after a full look.
+    mutating func looked(_ asked: QueueLook, found: [ClaimedTask], existing: [Int], nextDue: Duration?, took: Duration, at now: Duration) {
+        let lowest = Dictionary(found.map { ($0.priority, $0.position) }, uniquingKeysWith: min)
+        let filled = found.count >= asked.room
+        guard asked.full else {
+            for index in lanes.indices { if let position = lowest[lanes[index].priority] { lanes[index].mark = position } }
+            want(filled && now < nextFullLook ? .narrow : .full)
+            return
+        }
+        nextFullLook = now + max(took * 20, .seconds(1))
+        let marks = Dictionary(uniqueKeysWithValues: lanes.map { ($0.priority, $0.mark) })
+        let news = existing.contains { marks[$0] == nil }
+        lanes = Set(existing).union([0]).sorted().map { Lane(priority: $0, mark: lowest[$0] ?? marks[$0] ?? 0) }
+        self.nextDue = nextDue.map { now + $0 }
+        want(news ? .full : filled ? .narrow : .nothing)
+    }
+
+    /// The moment of a scheduled task has come: only a full look promotes it.
+    mutating func comeDue(at now: Duration) {
+        guard let due = nextDue, due <= now else { return }
+        nextDue = nil
+        want(.full)
+    }
+}

@@ -1,0 +1,90 @@
+/// Everything a worker can be told to do. The brain says it, the hands (`Worker`) do it.
+enum WorkerAction: Sendable {
+    case connect(Link, after: Duration)
+    /// Give up a connection that has gone silent; the hands answer with `disconnected`.
+    case drop(Link, reason: String)
+    /// One round trip on the work connection. Never two at a time.
+    case trip(Trip)
+    /// On the signal connection: hold SLEEP for these queues, then say whether SILENT is free.
+    case arm(queues: [String])
+    case disarm
+    case askQuiet(queues: [String])
+    /// On the signal connection, because the work connection is busy or away.
+    case beat(Beat)
+    case run([ClaimedTask])
+    case stop(Claim, queue: String, function: String, StopReason)
+    /// Delete our row, release the session lock.
+    case leave
+    case report(TelemetryEvent)
+    /// All is written and left: end.
+    case end
+}
+
+/// What a worker says of itself in `hark.workers`.
+struct Beat: Sendable, Equatable {
+    var state: String
+    var listener: String
+    var running: Int
+}
+
+/// One round trip on the work connection. The beat is a transaction of its own; everything else is one transaction.
+struct Trip: Sendable {
+    var beat: Beat?
+    /// Send this number to ourselves, to see whether the listener hears.
+    var proof: UInt64?
+    /// Ask whether these are still ours.
+    var held: [Claim] = []
+    var writes: [Write] = []
+    var rescue: [(worker: Int32, processGone: Bool)] = []
+    /// Look for dead workers, take back what is blocked by function.
+    var upkeep = false
+    /// Release every running row of ours that is not among these: the answer to its claim was lost with a connection.
+    var known: [Claim]?
+    /// Running tasks to be asked after: did somebody want them cancelled?
+    var askCancelled: [Claim] = []
+    var look: Look?
+
+    var isEmpty: Bool {
+        beat == nil && proof == nil && held.isEmpty && writes.isEmpty && rescue.isEmpty && !upkeep && askCancelled.isEmpty && look == nil
+    }
+}
+
+/// One claim over some queues, each with its own room.
+struct Look: Sendable {
+    var queues: [QueueLook]
+    var token: Int64
+
+    /// The queues for which scheduled tasks are promoted and lanes are listed in the same round trip.
+    var full: [QueueLook] { queues.filter(\.full) }
+}
+
+struct QueueLook: Sendable, Equatable {
+    var queue: String
+    /// Full: promote what is due, see which lanes exist, ignore the marks. Else only the known lanes from their marks on.
+    var full: Bool
+    var room: Int
+    var lanes: [Lane]
+}
+
+/// One (queue, priority) of the ready index, and the position below which we need not look in it.
+struct Lane: Sendable, Equatable {
+    var priority: Int
+    var mark: Int64
+}
+
+/// One outcome on its way to the database: which claim, and which of the verbs that end an attempt.
+public struct Write: Sendable, Equatable {
+    public enum Verb: Sendable, Equatable {
+        case complete(result: [UInt8]?)
+        case retry(delay: Duration, AttemptError)
+        case snooze(delay: Duration)
+        case fail(AttemptError)
+        case cancel(AttemptError)
+        case release
+        /// This worker does not have the function.
+        case block
+    }
+
+    public var claim: Claim
+    public var verb: Verb
+}

@@ -1,0 +1,508 @@
+/// The brain of a worker: events in, actions out, nothing else.
+///
+/// It has never heard of libpq, of clocks, of threads or of systemd; time comes with each event, chance from a seed. So
+/// every interleaving of a claim, a lost connection, a drain and a late outcome is a sequence of calls, and the tests
+/// try millions of them.
+///
+/// It works in turns. An event changes what is known; then `plan` looks at the whole and says what to do next:
+///
+/// 1. *Stops*: functions past their timeout, or deaf to an earlier stop.
+/// 2. *Trip*: at most one round trip on the work connection is under way. The next one takes everything that there is
+///    to say at that moment: all outcomes, the claim, upkeep. Batching needs no waiting that way.
+/// 3. *Arm*: when no look is wanted or under way, and there is room, the worker arms its doorbell. Having armed, it makes one
+///    more full look; only when that found nothing, and no silent insert is under way, does it sleep. The proof that no
+///    task can slip through is in `migrations/0002_create_doorbell.sql`.
+/// 4. *Leave*: a draining worker that has nothing left removes its row and ends.
+///
+/// `nextWake` is the moment at which something is to be done without an event from outside: the exact time of the next
+/// scheduled task, the poll, a timeout. So the worker never sleeps past a due task, and never wakes for nothing.
+struct WorkerState {
+    struct Settings: Sendable {
+        var queues: [QueueSettings] = [QueueSettings(name: "default")]
+        var functions: Set<String> = []
+        var pollInterval = Duration.seconds(5)
+        /// From SIGTERM to SIGKILL for an executable; how long a Swift function may take to notice its cancellation.
+        var stopGrace = Duration.seconds(5)
+        var retry = RetryPolicy()
+        /// A listener that has been silent for this long is asked to prove itself.
+        var proofInterval = Duration.seconds(30)
+        var proofTimeout = Duration.seconds(5)
+        /// A round trip without an answer for this long is given up with its connection.
+        var tripTimeout = Duration.seconds(30)
+        /// At most so many outcomes in one round trip.
+        var batch = 1_000
+
+        /// The row in `hark.workers` says that we live. Within the grace of 5 s after which a free session lock counts as death.
+        var beatInterval: Duration { min(pollInterval, .seconds(5)) }
+    }
+
+    enum Phase: Equatable { case working, draining(deadline: Duration), leaving, ended }
+    enum Doorbell: Equatable { case off, arming(Set<String>), armed(Set<String>), disarming }
+
+    private(set) var settings: Settings
+    private(set) var phase = Phase.working
+    private(set) var worker: Int32?
+    private(set) var listener = Listener.disconnected(since: .zero, why: "not connected yet")
+    private(set) var queues: [QueueState]
+    private(set) var leases = Leases()
+    private(set) var outbox = Outbox()
+
+    private var random: SplitMix64
+    private var signal = LinkState()
+    private var work = LinkState()
+    private var doorbell = Doorbell.off
+    private var trip: (trip: Trip, sent: Duration)?
+
+    private var nextUpkeep = Duration.zero
+    private var nextBeat = Duration.zero
+    private var nextProof = Duration.zero
+    private var proofSent: (nonce: UInt64, deadline: Duration)?
+    private var rescues: [(worker: Int32, processGone: Bool)] = []
+    /// Until then, after a failed round trip, none is made.
+    private(set) var tripsFrom = Duration.zero
+    private var tripFailures = 0
+    /// A claim may have been committed without our hearing of it: until then, ask for running rows that we know nothing of.
+    private var straysUntil = Duration.zero
+    /// After an arm that failed: when to try again.
+    private var armFrom = Duration.zero
+    /// Armed, but an insert that did not ring may not have committed yet: when to ask again, and how long the last wait was.
+    private var unquiet: (askAt: Duration?, wait: Duration)?
+    private var foundSinceArmed = false
+    /// Nothing left to do that it can see: said once, when it comes true.
+    private var asleep = false
+    /// The moment of the last event.
+    private var clock = Duration.zero
+    private var actions: [WorkerAction] = []
+
+    init(_ settings: Settings, seed: UInt64) {
+        self.settings = settings
+        queues = settings.queues.map(QueueState.init)
+        random = SplitMix64(seed: seed)
+    }
+
+    /// The first actions of a worker.
+    mutating func start(now: Duration) -> [WorkerAction] {
+        listener = .disconnected(since: now, why: "not connected yet")
+        return [.connect(.signal, after: .zero), .connect(.work, after: .zero)]
+    }
+
+    mutating func handle(_ event: WorkerEvent, now: Duration) -> [WorkerAction] {
+        actions = []
+        clock = now
+        guard phase != .ended else { return [] }
+        note(event, now)
+        plan(now)
+        return actions
+    }
+
+    // MARK: - What an event changes
+
+    private mutating func note(_ event: WorkerEvent, _ now: Duration) {
+        switch event {
+        case .joined(let worker, let renewed): joined(worker, renewed: renewed, now)
+        case .workConnected:
+            work.connected()
+            tripsFrom = now
+            nextUpkeep = now
+            if worker != nil { setListener(signal.isUp ? .listening(since: now) : .polling(since: now, why: "the signal connection is down")) }
+        case .disconnected(let link, let reason): disconnected(link, reason, now)
+        case .bell(let queue):
+            heardListener(now)
+            if let index = queues.firstIndex(where: { $0.settings.name == queue }) { queues[index].want(.narrow) }
+        case .cancelRequested(let task):
+            heardListener(now)
+            for lease in leases.open where lease.claim.id == task { stop(lease, .cancelled, now) }
+        case .proof(let nonce):
+            if proofSent?.nonce == nonce { heardListener(now) }
+        case .armed(let quiet): armed(quiet: quiet, now)
+        case .armFailed(let reason):
+            doorbell = .off
+            armFrom = now + settings.pollInterval
+            setListener(.polling(since: now, why: reason))
+        case .disarmed: if doorbell == .disarming { doorbell = .off }
+        case .quiet(let quiet): answered(quiet: quiet, now)
+        case .tripped(let result): tripped(result, now)
+        case .tripFailed(let failure): tripFailed(failure, now)
+        case .finished(let outcomes): for (claim, outcome) in outcomes { finished(claim, outcome, now) }
+        case .alive(let claim): leases.alive(claim, at: now)
+        case .extended(let claim, let extra): leases.extend(claim, by: extra, at: now)
+        case .functions(let names): settings.functions = names
+        case .queues(let queues): reconfigure(queues)
+        case .tick: break
+        case .drain(let timeout):
+            if case .working = phase { phase = .draining(deadline: now + timeout) }
+            actions.append(.report(.draining(running: leases.count)))
+        case .abandon: phase = .draining(deadline: now)
+        case .left:
+            phase = .ended
+            actions.append(.end)
+        }
+    }
+
+    private mutating func joined(_ id: Int32, renewed: Bool, _ now: Duration) {
+        worker = id
+        signal.connected()
+        doorbell = .off
+        unquiet = nil
+        armFrom = now
+        proofSent = nil
+        nextProof = now + settings.proofInterval
+        nextUpkeep = now
+        nextBeat = now
+        for index in queues.indices { queues[index].want(.full) }
+        if renewed { for lease in leases.open { stop(lease, .lost, now) } }
+        setListener(work.isUp ? .listening(since: now) : listener)
+    }
+
+    private mutating func disconnected(_ link: Link, _ reason: String, _ now: Duration) {
+        switch link {
+        case .signal:
+            doorbell = .off
+            asleep = false
+            unquiet = nil
+            proofSent = nil
+            reconnect(.signal, reason, after: signal.lost(&random))
+            if work.isUp { setListener(.polling(since: now, why: reason)) }
+        case .work:
+            reconnect(.work, reason, after: work.lost(&random))
+            if trip != nil { tripFailed(.connectionLost(reason), now) }
+            setListener(.disconnected(since: now, why: reason))
+        }
+    }
+
+    private mutating func reconnect(_ link: Link, _ reason: String, after wait: Duration) {
+        actions.append(.connect(link, after: wait))
+        actions.append(.report(.waiting(for: link.rawValue, reason: reason, retryIn: wait)))
+    }
+
+    private mutating func heardListener(_ now: Duration) {
+        proofSent = nil
+        nextProof = now + settings.proofInterval
+    }
+
+    private mutating func armed(quiet: Bool, _ now: Duration) {
+        guard case .arming(let names) = doorbell else { return }
+        doorbell = .armed(names)
+        foundSinceArmed = false
+        if case .polling = listener, work.isUp { setListener(.listening(since: now)) }
+        for index in queues.indices where names.contains(queues[index].settings.name) { queues[index].want(.full) }
+        unquiet = quiet ? nil : (askAt: now + .milliseconds(1), wait: .milliseconds(1))
+    }
+
+    private mutating func answered(quiet: Bool, _ now: Duration) {
+        guard case .armed(let names) = doorbell, let wait = unquiet?.wait else { return }
+        for index in queues.indices where names.contains(queues[index].settings.name) { queues[index].want(.full) }
+        let next = min(wait * 2, .milliseconds(100))
+        unquiet = quiet ? nil : (askAt: now + next, wait: next)
+    }
+
+    private mutating func reconfigure(_ new: [QueueSettings]) {
+        let old = Dictionary(uniqueKeysWithValues: queues.map { ($0.settings.name, $0) })
+        queues = new.map { settings in
+            var queue = old[settings.name] ?? QueueState(settings)
+            queue.settings = settings
+            queue.want(.full)
+            return queue
+        }
+        settings.queues = new
+    }
+
+    // MARK: - Round trips
+
+    private mutating func tripped(_ result: TripResult, _ now: Duration) {
+        guard let asked = trip?.trip else { return }
+        trip = nil
+        tripFailures = 0
+        let (written, late) = outbox.settle(written: result.written, held: result.held, at: now)
+        if !written.isEmpty { actions.append(.report(.written(written))) }
+        for write in late { actions.append(.report(.late(write.claim))) }
+
+        if asked.beat != nil { nextBeat = now + settings.beatInterval }
+        if result.stillRegistered == false { actions.append(.drop(.signal, reason: "this worker was given up for dead")) }
+        if let nonce = asked.proof { proofSent = proofSent.map { _ in (nonce, now + settings.proofTimeout) } }
+        noteSuspects(result.suspects, now)
+        for claim in result.cancelRequested { if let lease = leases.byClaim[claim] { stop(lease, .cancelled, now) } }
+
+        if let look = asked.look { looked(look, result, now) }
+    }
+
+    private mutating func looked(_ look: Look, _ result: TripResult, _ now: Duration) {
+        let found = Dictionary(grouping: result.claimed, by: \.queue)
+        for asked in look.queues {
+            guard let index = queues.firstIndex(where: { $0.settings.name == asked.queue }) else { continue }
+            queues[index].looked(
+                asked, found: found[asked.queue] ?? [], existing: result.lanes[asked.queue] ?? [],
+                nextDue: result.nextDue[asked.queue], took: result.took, at: now)
+        }
+        if !result.claimed.isEmpty { foundSinceArmed = true }
+        begin(result.claimed, now)
+    }
+
+    private mutating func begin(_ claimed: [ClaimedTask], _ now: Duration) {
+        guard case .working = phase else {
+            for task in claimed { outbox.add(Write(claim: task.claim, verb: .release)) }
+            return
+        }
+        var runnable: [ClaimedTask] = []
+        runnable.reserveCapacity(claimed.count)
+        for task in claimed {
+            guard settings.functions.contains(task.function) else {
+                outbox.add(Write(claim: task.claim, verb: .block))
+                actions.append(.report(.blocked(task)))
+                continue
+            }
+            leases.begin(task, at: now)
+            if let index = queues.firstIndex(where: { $0.settings.name == task.queue }) { queues[index].running += 1 }
+            runnable.append(task)
+        }
+        if !runnable.isEmpty { actions.append(.run(runnable)) }
+    }
+
+    private mutating func tripFailed(_ failure: TripFailure, _ now: Duration) {
+        guard let asked = trip?.trip else { return }
+        trip = nil
+        asleep = false
+        outbox.giveBack(failure, at: now)
+        for look in asked.look?.queues ?? [] {
+            if let index = queues.firstIndex(where: { $0.settings.name == look.queue }) { queues[index].want(.full) }
+        }
+        if asked.upkeep { nextUpkeep = now }
+        if asked.proof != nil { proofSent = nil }
+        rescues += asked.rescue
+        tripFailures += 1
+        switch failure {
+        case .connectionLost:
+            work.isUp = false
+            if asked.look != nil { straysUntil = now + .seconds(120) }
+        case .badData: break
+        case .retryable: tripsFrom = now + min(.milliseconds(10) * Double(1 << min(tripFailures, 7)), .seconds(1))
+        case .other(let reason):
+            tripsFrom = now + min(.milliseconds(100) * Double(1 << min(tripFailures, 6)), settings.pollInterval)
+            actions.append(.report(.trouble("the database refused a round trip: \(reason)")))
+        }
+    }
+
+    private mutating func noteSuspects(_ suspects: [Suspect], _ now: Duration) {
+        for suspect in suspects {
+            if suspect.processGone || suspect.graceLeft <= .zero {
+                rescues.append((suspect.worker, suspect.processGone))
+            } else {
+                nextUpkeep = min(nextUpkeep, now + suspect.graceLeft + .milliseconds(10))
+            }
+        }
+    }
+
+    // MARK: - Outcomes
+
+    private mutating func finished(_ claim: Claim, _ outcome: Outcome, _ now: Duration) {
+        guard let lease = leases.end(claim) else { return }
+        if let index = queues.firstIndex(where: { $0.settings.name == lease.queue }) { queues[index].running -= 1 }
+        guard !lease.abandoned else { return }
+        let verb = verb(for: outcome, of: lease)
+        outbox.add(Write(claim: claim, verb: verb))
+        actions.append(.report(.finished(claim, function: lease.function, queue: lease.queue, attempt: lease.attempt, verb, ran: now - lease.started)))
+    }
+
+    private mutating func verb(for outcome: Outcome, of lease: Leases.Lease) -> Write.Verb {
+        switch outcome {
+        case .completed(let result): .complete(result: result)
+        case .errored(let error): again(after: nil, error, lease)
+        case .retry(let after, let error): again(after: after, error, lease)
+        case .failed(let error): .fail(error)
+        case .snoozed(let delay): .snooze(delay: delay)
+        case .cancelled(let error): .cancel(error)
+        case .released: .release
+        }
+    }
+
+    private mutating func again(after delay: Duration?, _ error: AttemptError, _ lease: Leases.Lease) -> Write.Verb {
+        // Somebody wanted it cancelled; that it went wrong while it was being stopped changes nothing.
+        if lease.stopped == .cancelled { return .cancel(AttemptError(.cancelled, error.message, detail: error.detail)) }
+        guard lease.attempt < lease.maxAttempts else { return .fail(error) }
+        return .retry(delay: delay ?? settings.retry.delay(afterAttempt: lease.attempt, using: &random), error)
+    }
+
+    private mutating func stop(_ lease: Leases.Lease, _ reason: StopReason, _ now: Duration) {
+        // Twice the grace: the runner's own SIGKILL comes after one.
+        guard leases.stop(lease.claim, reason, giveUp: now + settings.stopGrace * 2) else { return }
+        actions.append(.stop(lease.claim, queue: lease.queue, function: lease.function, reason))
+    }
+
+    /// A function that did not end when it was asked to: its outcome is written without it. Its slot stays taken.
+    private mutating func abandon(_ lease: Leases.Lease, _ now: Duration) {
+        let outcome: Outcome =
+            switch lease.stopped {
+            case .timeout: .errored(AttemptError(.timeout, "ran into its timeout and did not stop when it was asked to"))
+            case .cancelled: .cancelled(AttemptError(.cancelled, "was cancelled and did not stop when it was asked to"))
+            default: .released
+            }
+        outbox.add(Write(claim: lease.claim, verb: verb(for: outcome, of: lease)))
+        leases.abandon(lease.claim)
+        actions.append(.report(.deaf(lease.claim, function: lease.function)))
+    }
+
+    private mutating func setListener(_ new: Listener) {
+        guard !new.sameAs(listener) else { return }
+        listener = new
+        actions.append(.report(.listener(new)))
+    }
+
+    // MARK: - What to do next
+
+    private mutating func plan(_ now: Duration) {
+        planStops(now)
+        planTrip(now)
+        planSignal(now)
+        planLeaving(now)
+    }
+
+    private mutating func planStops(_ now: Duration) {
+        let (timedOut, deaf) = leases.overdue(at: now)
+        for lease in timedOut { stop(lease, .timeout, now) }
+        for lease in deaf { abandon(lease, now) }
+        if case .draining(let deadline) = phase, now >= deadline {
+            for lease in leases.open { stop(lease, .shutdown, now) }
+        }
+    }
+
+    private mutating func planTrip(_ now: Duration) {
+        guard work.isUp else { return }
+        if let sent = trip?.sent {
+            if now >= sent + settings.tripTimeout {
+                actions.append(.drop(.work, reason: "no answer for \(settings.tripTimeout.components.seconds) s"))
+                work.isUp = false
+            }
+            return
+        }
+        guard worker != nil, now >= tripsFrom, phase != .leaving else { return }
+        var next = Trip()
+        (next.writes, next.held) = outbox.take(at: now, atMost: settings.batch)
+        if now >= nextBeat { next.beat = currentBeat }
+        if case .working = phase { planClaim(&next, now) }
+        guard !next.isEmpty else { return }
+        trip = (next, now)
+        actions.append(.trip(next))
+    }
+
+    private mutating func planClaim(_ next: inout Trip, _ now: Duration) {
+        if now >= nextUpkeep {
+            next.upkeep = true
+            next.beat = currentBeat
+            if now < straysUntil { next.known = leases.byClaim.keys + outbox.claims }
+            next.askCancelled = leases.open.filter { $0.stopped == nil }.map(\.claim)
+            nextUpkeep = now + settings.pollInterval * Double.random(in: 0.9...1.1, using: &random)
+            for index in queues.indices { queues[index].want(.full) }
+            if signal.isUp, proofSent == nil, now >= nextProof {
+                let nonce = random.next()
+                next.proof = nonce
+                proofSent = (nonce, now + settings.tripTimeout + settings.proofTimeout)
+            }
+        }
+        for index in queues.indices { queues[index].comeDue(at: now) }
+        if !rescues.isEmpty {
+            next.rescue = rescues
+            rescues = []
+            for index in queues.indices { queues[index].want(.full) }
+        }
+        var asked: [QueueLook] = []
+        for index in queues.indices where queues[index].wantsLook { asked.append(queues[index].look()) }
+        if !asked.isEmpty { next.look = Look(queues: asked, token: Int64(random.next() >> 1)) }
+    }
+
+    private mutating func planSignal(_ now: Duration) {
+        guard signal.isUp else { return }
+        if let proofSent, now >= proofSent.deadline {
+            self.proofSent = nil
+            actions.append(.drop(.signal, reason: "the listener did not hear a notification that was sent to it"))
+            signal.isUp = false
+            return
+        }
+        // The work connection is stuck behind a lock, or away: say over the other one that we live.
+        if now >= nextBeat + .seconds(2) {
+            nextBeat = now + settings.beatInterval
+            actions.append(.beat(currentBeat))
+        }
+        guard case .working = phase else {
+            if case .armed = doorbell { disarm() }
+            return
+        }
+        planDoorbell(now)
+    }
+
+    private mutating func planDoorbell(_ now: Duration) {
+        let idle = Set(queues.lazy.filter(\.isIdle).map(\.settings.name))
+        let settled = trip?.trip.look == nil && !queues.contains(where: \.wantsLook)
+        switch doorbell {
+        case .off:
+            guard work.isUp, settled, !idle.isEmpty, now >= armFrom else { return }
+            doorbell = .arming(idle)
+            actions.append(.arm(queues: idle.sorted()))
+        case .armed(let names):
+            // Somebody rings whenever we hold SLEEP, so we hold it only while we can run what comes.
+            let full = queues.contains { names.contains($0.settings.name) && $0.room == 0 }
+            if full || foundSinceArmed || (settled && idle != names) {
+                disarm()
+            } else if let askAt = unquiet?.askAt, now >= askAt {
+                unquiet?.askAt = nil
+                actions.append(.askQuiet(queues: names.sorted()))
+            } else if settled, unquiet == nil, !asleep {
+                asleep = true
+                actions.append(.report(.asleep))
+            }
+        case .arming, .disarming: break
+        }
+    }
+
+    private mutating func disarm() {
+        doorbell = .disarming
+        unquiet = nil
+        asleep = false
+        actions.append(.disarm)
+    }
+
+    private mutating func planLeaving(_ now: Duration) {
+        guard case .draining(let deadline) = phase else { return }
+        let done = leases.open.isEmpty && outbox.isEmpty && trip == nil
+        // With the database away there is nobody to write to: rescue will give back what we leave.
+        let hopeless = now >= deadline + settings.stopGrace * 3
+        guard done || hopeless else { return }
+        if !outbox.isEmpty { actions.append(.report(.trouble("\(outbox.count) outcomes could not be written; other workers will run these tasks again"))) }
+        phase = .leaving
+        actions.append(.leave)
+    }
+
+    private var currentBeat: Beat {
+        let state = if case .working = phase { "working" } else { "draining" }
+        return Beat(state: state, listener: listener.word, running: leases.count)
+    }
+
+    // MARK: - When to wake without an event
+
+    /// The moment of the next `tick`; nil to sleep until something happens.
+    var nextWake: Duration? {
+        var moments: [Duration] = []
+        if let earliest = leases.earliest { moments.append(earliest) }
+        if case .draining(let deadline) = phase {
+            if leases.open.contains(where: { $0.stopped == nil || $0.stopped == .timeout }) { moments.append(deadline) }
+            moments.append(deadline + settings.stopGrace * 3)
+        }
+        if work.isUp, let sent = trip?.sent { moments.append(sent + settings.tripTimeout) }
+        if work.isUp, trip == nil, worker != nil, phase != .leaving, phase != .ended {
+            var trips = [nextBeat]
+            if let due = outbox.nextDue { trips.append(due) }
+            if phase == .working {
+                trips.append(nextUpkeep)
+                trips += queues.compactMap { $0.room > 0 ? $0.nextDue : nil }
+                if queues.contains(where: \.wantsLook) || !rescues.isEmpty { trips.append(tripsFrom) }
+            }
+            moments += trips.map { max($0, tripsFrom) }
+        }
+        if signal.isUp {
+            moments.append(nextBeat + .seconds(2))
+            if let deadline = proofSent?.deadline { moments.append(deadline) }
+            if case .armed = doorbell, let askAt = unquiet?.askAt { moments.append(askAt) }
+            if phase == .working, doorbell == .off, work.isUp, armFrom > clock { moments.append(armFrom) }
+        }
+        return moments.min()
+    }
+}

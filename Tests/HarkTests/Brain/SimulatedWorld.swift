@@ -1,0 +1,344 @@
+@testable import Hark
+
+/// Everything around a brain, simulated: a database with its tasks, two connections that break, functions that take their
+/// time, and clients that insert. One seed decides everything, so a failure can be replayed.
+///
+/// The database here obeys the contract that the SQL obeys (claims are exclusive, writes are fenced, a bell rings only
+/// for an armed worker); whether the SQL does is tested elsewhere, on a real server.
+struct SimulatedWorld {
+    struct Row {
+        var queue: String
+        var priority: Int
+        var position: Int64
+        var runAt: Duration
+        var state = "ready"
+        var token: Int64?
+        var attempt = 0
+        var outcomes = 0
+        var cancelRequested = false
+    }
+
+    struct Violation: Error, CustomStringConvertible { var description: String }
+
+    private enum Happening {
+        case event(WorkerEvent)
+        case arrive(Trip, TripFailure?)
+        case arm(Set<String>), disarm, quiet
+        case connect(Link)
+        case insert
+        case breakLink(Link)
+        case function(Claim, Outcome)
+        case left
+        case wake(Int)
+    }
+
+    private(set) var now = Duration.seconds(1_000)
+    private(set) var rows: [Int64: Row] = [:]
+    private(set) var brain: WorkerState
+    private(set) var ended = false
+    private(set) var started = 0
+    private var random: SplitMix64
+    private var agenda: [(at: Duration, order: Int, what: Happening)] = []
+    private var order = 0
+    private var positions: Int64 = 0
+    private var armed: Set<String> = []
+    private var up: [Link: Bool] = [.signal: false, .work: false]
+    private var asleep = false
+    private var bellsInFlight = 0
+    private var claimedAfterDrain = false
+    private var draining = false
+    private var runningNow: [Claim: String] = [:]
+    private var deaf: Set<Claim> = []
+    private var wakes = 0
+    private let slots: [String: Int]
+    let faults: Bool
+    let calm: Bool
+
+    /// - Parameters:
+    ///   - faults: connections break, round trips fail, functions are deaf.
+    ///   - calm: the last thing that happens is an insert; everything must be found and finished.
+    init(seed: UInt64, faults: Bool, calm: Bool = false) {
+        random = SplitMix64(seed: seed)
+        self.faults = faults
+        self.calm = calm
+        slots = ["a": Int.random(in: 1...4, using: &random), "b": Int.random(in: 1...3, using: &random)]
+        var settings = WorkerState.Settings()
+        settings.queues = [QueueSettings(name: "a", slots: slots["a"] ?? 1), QueueSettings(name: "b", slots: slots["b"] ?? 1)]
+        settings.functions = ["f"]
+        settings.retry = RetryPolicy(base: .milliseconds(100), cap: .seconds(3))
+        settings.batch = Int.random(in: 1...6, using: &random)
+        brain = WorkerState(settings, seed: random.next())
+    }
+
+    mutating func run(inserts: Int, drainAfter: Duration?) throws {
+        for _ in 0..<inserts { plan(.milliseconds(Int.random(in: 0...20_000, using: &random)), .insert) }
+        if faults {
+            for _ in 0..<Int.random(in: 0...6, using: &random) {
+                plan(.milliseconds(Int.random(in: 0...25_000, using: &random)), .breakLink(Bool.random(using: &random) ? .work : .signal))
+            }
+        }
+        if let drainAfter { plan(drainAfter, .event(.drain(timeout: .seconds(Int.random(in: 0...8, using: &random))))) }
+        let first = brain.start(now: now)
+        try obey(first)
+        scheduleWake()
+        var steps = 0
+        while let next = agenda.indices.min(by: { (agenda[$0].at, agenda[$0].order) < (agenda[$1].at, agenda[$1].order) }) {
+            steps += 1
+            if steps > 200_000 { throw Violation(description: "spins at \(now)") }
+            let happening = agenda.remove(at: next)
+            now = max(now, happening.at)
+            try happen(happening.what)
+            try check()
+            if ended { break }
+            if drainAfter == nil, agenda.allSatisfy({ if case .wake = $0.what { true } else { false } }), isDone { break }
+            if now > .seconds(5_000) { throw Violation(description: "is not done after 4,000 s: \(unfinished)") }
+        }
+    }
+
+    /// Every task has come to an end.
+    var isDone: Bool { rows.values.allSatisfy { $0.state == "finished" } }
+    var unfinished: [Int64: Row] { rows.filter { $0.value.state != "finished" } }
+
+    // MARK: - What happens
+
+    private mutating func plan(_ after: Duration, _ what: Happening) {
+        order += 1
+        agenda.append((now + after, order, what))
+    }
+
+    private mutating func latency() -> Duration { .microseconds(Int.random(in: 50...3_000, using: &random)) }
+
+    private mutating func tell(_ event: WorkerEvent) throws {
+        let actions = brain.handle(event, now: now)
+        try obey(actions)
+        scheduleWake()
+    }
+
+    private mutating func scheduleWake() {
+        wakes += 1
+        agenda.removeAll { if case .wake = $0.what { true } else { false } }
+        if let wake = brain.nextWake { plan(max(wake - now, .zero), .wake(wakes)) }
+    }
+
+    private mutating func happen(_ what: Happening) throws {
+        switch what {
+        case .event(let event):
+            if case .bell = event { bellsInFlight -= 1 }
+            if case .drain = event { draining = true }
+            if case .disconnected(let link, _) = event, up[link] == true { return }
+            try tell(event)
+        case .wake(let number): if number == wakes { try tell(.tick) }
+        case .connect(let link):
+            if faults, Int.random(in: 0...3, using: &random) == 0 { return try tell(.disconnected(link, reason: "refused")) }
+            up[link] = true
+            try tell(link == .signal ? .joined(worker: 1, renewed: false) : .workConnected)
+        case .breakLink(let link):
+            guard up[link] == true else { return }
+            up[link] = false
+            if link == .signal { armed = [] }
+            plan(latency(), .event(.disconnected(link, reason: "cut")))
+        case .insert: insert()
+        case .arrive(let trip, let failure): try arrive(trip, failure)
+        case .arm(let queues):
+            guard up[.signal] == true else { return }
+            armed = queues
+            try tell(.armed(quiet: Int.random(in: 0...4, using: &random) != 0))
+        case .disarm:
+            guard up[.signal] == true else { return }
+            armed = []
+            try tell(.disarmed)
+        case .quiet: if up[.signal] == true { try tell(.quiet(Bool.random(using: &random))) }
+        case .function(let claim, let outcome):
+            guard runningNow.removeValue(forKey: claim) != nil else { return }
+            try tell(.finished([(claim, outcome)]))
+        case .left: try tell(.left)
+        }
+    }
+
+    private mutating func insert() {
+        positions += 1
+        let queue = Bool.random(using: &random) ? "a" : "b"
+        let future = Int.random(in: 0...5, using: &random) == 0
+        let runAt = future ? now + .milliseconds(Int.random(in: 1...9_000, using: &random)) : now
+        let priority = Int.random(in: 0...4, using: &random) == 0 ? Int.random(in: -10...10, using: &random) : 0
+        rows[positions] = Row(queue: queue, priority: priority, position: positions, runAt: runAt, state: future ? "scheduled" : "ready")
+        ring(queue)
+    }
+
+    private mutating func ring(_ queue: String) {
+        guard armed.contains(queue), up[.signal] == true else { return }
+        bellsInFlight += 1
+        plan(latency(), .event(.bell(queue: queue)))
+    }
+
+    private mutating func arrive(_ trip: Trip, _ failure: TripFailure?) throws {
+        guard up[.work] == true else { return try tell(.tripFailed(.connectionLost("cut"))) }
+        if let failure {
+            if case .connectionLost = failure {
+                up[.work] = false
+                // The server may have committed before the line was cut.
+                if Bool.random(using: &random) { _ = perform(trip) }
+                plan(latency(), .event(.disconnected(.work, reason: "cut")))
+            }
+            asleep = false
+            return try tell(.tripFailed(failure))
+        }
+        try tell(.tripped(perform(trip)))
+    }
+
+    /// The database's side of a round trip.
+    private mutating func perform(_ trip: Trip) -> TripResult {
+        var result = TripResult(took: .milliseconds(1))
+        if trip.beat != nil { result.stillRegistered = true }
+        result.held = Set(trip.held.filter { rows[$0.id]?.token == $0.token })
+        for write in trip.writes {
+            guard rows[write.claim.id]?.token == write.claim.token else { continue }
+            // Somebody holds the row locked: not written this time.
+            if faults, Int.random(in: 0...9, using: &random) == 0 { continue }
+            result.written.insert(write.claim)
+            settle(write)
+        }
+        if let known = trip.known {
+            for (id, row) in rows where row.state == "running" && !known.contains(where: { $0.id == id && $0.token == row.token }) {
+                settle(Write(claim: Claim(id: id, token: row.token ?? 0), verb: .release))
+            }
+        }
+        guard let look = trip.look else { return result }
+        for asked in look.queues {
+            if asked.full {
+                for (id, row) in rows where row.queue == asked.queue && row.state == "scheduled" && row.runAt <= now {
+                    positions += 1
+                    rows[id]?.state = "ready"
+                    rows[id]?.position = positions
+                }
+                result.lanes[asked.queue] = Set(rows.values.filter { $0.queue == asked.queue && $0.state == "ready" }.map(\.priority)).sorted()
+            }
+            var room = asked.room
+            for lane in asked.lanes {
+                let found = rows.filter {
+                    $0.value.queue == asked.queue && $0.value.state == "ready" && $0.value.priority == lane.priority && $0.value.position >= lane.mark
+                }.sorted { $0.value.position < $1.value.position }.prefix(room)
+                room -= found.count
+                for (id, row) in found {
+                    rows[id]?.state = "running"
+                    rows[id]?.token = look.token
+                    rows[id]?.attempt += 1
+                    result.claimed.append(
+                        ClaimedTask(
+                            claim: Claim(id: id, token: look.token), queue: row.queue, function: id % 50 == 0 && !calm ? "unknown" : "f", args: [],
+                            priority: row.priority, position: row.position, attempt: row.attempt + 1,
+                            timeout: id % 7 == 0 ? .seconds(2) : nil))
+                }
+            }
+        }
+        for asked in look.full {
+            result.nextDue[asked.queue] = rows.values.filter { $0.state == "scheduled" && $0.queue == asked.queue }.map { $0.runAt - now }.min()
+        }
+        return result
+    }
+
+    private mutating func settle(_ write: Write) {
+        let id = write.claim.id
+        rows[id]?.token = nil
+        switch write.verb {
+        case .complete, .fail, .cancel, .block:
+            rows[id]?.state = "finished"
+            rows[id]?.outcomes += 1
+        case .release:
+            positions += 1
+            rows[id]?.state = "ready"
+            rows[id]?.position = positions
+            if let queue = rows[id]?.queue { ring(queue) }
+        case .retry(let delay, _), .snooze(let delay):
+            rows[id]?.state = "scheduled"
+            rows[id]?.runAt = now + delay
+            if let queue = rows[id]?.queue { ring(queue) }
+        }
+    }
+
+    // MARK: - What the brain says
+
+    private mutating func obey(_ actions: [WorkerAction]) throws {
+        for action in actions {
+            switch action {
+            case .connect(let link, let after): plan(after + latency(), .connect(link))
+            case .drop(let link, _):
+                up[link] = false
+                if link == .signal { armed = [] }
+                plan(latency(), .event(.disconnected(link, reason: "dropped")))
+            case .trip(let trip):
+                if draining, trip.look != nil { throw Violation(description: "claims after the drain began") }
+                plan(latency(), .arrive(trip, trip.writes.isEmpty && trip.look == nil ? nil : fault()))
+            case .arm(let queues):
+                plan(latency(), .arm(Set(queues)))
+            case .disarm:
+                asleep = false
+                plan(latency(), .disarm)
+            case .askQuiet: plan(latency(), .quiet)
+            case .beat, .report(.trouble), .report(.late): break
+            case .run(let tasks): for task in tasks { begin(task) }
+            case .stop(let claim, _, _, let reason): stop(claim, reason)
+            case .leave: plan(latency(), .left)
+            case .report(.asleep): asleep = true
+            case .report(.listener(.polling)), .report(.listener(.disconnected)): asleep = false
+            case .report: break
+            case .end: ended = true
+            }
+        }
+    }
+
+    private mutating func fault() -> TripFailure? {
+        guard faults else { return nil }
+        switch Int.random(in: 0...30, using: &random) {
+        case 0: return .connectionLost("cut")
+        case 1: return .retryable("deadlock")
+        case 2: return .other("syntax")
+        default: return nil
+        }
+    }
+
+    private mutating func begin(_ task: ClaimedTask) {
+        started += 1
+        runningNow[task.claim] = task.queue
+        if faults, Int.random(in: 0...40, using: &random) == 0 {
+            deaf.insert(task.claim)
+            return plan(.seconds(60), .function(task.claim, .completed(result: nil)))
+        }
+        let outcomes: [Outcome] = [
+            .completed(result: nil), .completed(result: nil), .completed(result: nil), .errored(AttemptError(.error, "x")),
+            .retry(after: .milliseconds(300), AttemptError(.error, "y")), .snoozed(.milliseconds(200)), .failed(AttemptError(.error, "z")),
+        ]
+        let most = calm ? 400 : 4_000
+        plan(.milliseconds(Int.random(in: 0...most, using: &random)), .function(task.claim, calm ? .completed(result: nil) : outcomes.randomElement(using: &random) ?? .released))
+    }
+
+    private mutating func stop(_ claim: Claim, _ reason: StopReason) {
+        guard runningNow[claim] != nil, !deaf.contains(claim) else { return }
+        let outcome: Outcome =
+            switch reason {
+            case .timeout: .errored(AttemptError(.timeout, "t"))
+            case .cancelled: .cancelled(AttemptError(.cancelled, "c"))
+            case .shutdown, .lost: .released
+            }
+        plan(.milliseconds(Int.random(in: 0...300, using: &random)), .function(claim, outcome))
+    }
+
+    // MARK: - What must always hold
+
+    private func check() throws {
+        for (queue, most) in slots {
+            let running = runningNow.values.filter { $0 == queue }.count
+            if running > most { throw Violation(description: "\(running) tasks of \(queue) run in \(most) slots") }
+        }
+        if let twice = rows.first(where: { $0.value.outcomes > 1 }) { throw Violation(description: "task \(twice.key) has \(twice.value.outcomes) outcomes") }
+        // Asleep, with nothing on its way: then there is nothing that could be claimed.
+        let working = agenda.contains { if case .arrive = $0.what { true } else { false } }
+        guard asleep, !working, bellsInFlight == 0, up[.signal] == true, up[.work] == true, brain.tripsFrom <= now else { return }
+        for (id, row) in rows where row.state == "ready" || (row.state == "scheduled" && row.runAt < now) {
+            let running = runningNow.values.filter { $0 == row.queue }.count
+            if running < slots[row.queue] ?? 0, brain.nextWake ?? .seconds(9_999) > now {
+                throw Violation(description: "sleeps at \(now) until \(String(describing: brain.nextWake)) while task \(id) waits: \(row)")
+            }
+        }
+    }
+}
