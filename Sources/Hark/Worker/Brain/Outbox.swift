@@ -33,7 +33,8 @@ struct Outbox {
 
     mutating func add(_ write: Write) { waiting.append(Entry(write: write)) }
 
-    func hasDue(at now: Duration) -> Bool { waiting.contains { $0.due <= now } }
+    /// This claim is no longer ours; nobody waits for its outcome.
+    mutating func drop(_ claim: Claim) { waiting.removeAll { $0.write.claim == claim } }
 
     /// The moment of the next write that waits for one.
     var nextDue: Duration? { waiting.lazy.map(\.due).min() }

@@ -73,6 +73,7 @@ struct TripResult: Sendable {
     /// By queue, how long until its next scheduled task is due, after the due ones were promoted; only from a full look.
     var nextDue: [String: Duration] = [:]
     var suspects: [Suspect] = []
+    var rescued: [Rescued] = []
     var cancelRequested: [Claim] = []
     var took: Duration = .zero
 }
@@ -84,4 +85,11 @@ struct Suspect: Sendable, Equatable {
     var processGone: Bool
     /// How long until it counts as dead anyway.
     var graceLeft: Duration
+}
+
+/// A task that was given back, or finished, because its worker had died.
+struct Rescued: Sendable, Equatable {
+    var task: Int64
+    var worker: Int32
+    var state: String
 }

@@ -29,6 +29,8 @@ struct WorkerState {
         var proofTimeout = Duration.seconds(5)
         /// A round trip without an answer for this long is given up with its connection.
         var tripTimeout = Duration.seconds(30)
+        /// End when nothing is ready, scheduled or running here any more.
+        var untilEmpty = false
         /// At most so many outcomes in one round trip.
         var batch = 1_000
 
@@ -46,6 +48,8 @@ struct WorkerState {
     private(set) var queues: [QueueState]
     private(set) var leases = Leases()
     private(set) var outbox = Outbox()
+    /// Every claim whose outcome the database has not taken yet, by task: never two of one task.
+    private var claims: [Int64: Claim] = [:]
 
     private var random: SplitMix64
     private var signal = LinkState()
@@ -216,11 +220,14 @@ struct WorkerState {
         let (written, late) = outbox.settle(written: result.written, held: result.held, at: now)
         if !written.isEmpty { actions.append(.report(.written(written))) }
         for write in late { actions.append(.report(.late(write.claim))) }
+        for write in written { forget(write.claim) }
+        for write in late { forget(write.claim) }
 
         if asked.beat != nil { nextBeat = now + settings.beatInterval }
         if result.stillRegistered == false { actions.append(.drop(.signal, reason: "this worker was given up for dead")) }
         if let nonce = asked.proof { proofSent = proofSent.map { _ in (nonce, now + settings.proofTimeout) } }
         noteSuspects(result.suspects, now)
+        for rescued in result.rescued { actions.append(.report(.rescued(task: rescued.task, from: rescued.worker, state: rescued.state))) }
         for claim in result.cancelRequested { if let lease = leases.byClaim[claim] { stop(lease, .cancelled, now) } }
 
         if let look = asked.look { looked(look, result, now) }
@@ -238,7 +245,14 @@ struct WorkerState {
         begin(result.claimed, now)
     }
 
+    private mutating func forget(_ claim: Claim) {
+        if claims[claim.id] == claim { claims[claim.id] = nil }
+    }
+
     private mutating func begin(_ claimed: [ClaimedTask], _ now: Duration) {
+        for task in claimed {
+            if let older = claims.updateValue(task.claim, forKey: task.id) { disown(older, now) }
+        }
         guard case .working = phase else {
             for task in claimed { outbox.add(Write(claim: task.claim, verb: .release)) }
             return
@@ -290,6 +304,15 @@ struct WorkerState {
                 nextUpkeep = min(nextUpkeep, now + suspect.graceLeft + .milliseconds(10))
             }
         }
+    }
+
+    /// We were taken for dead, and have now claimed anew what was ours before: the older attempt can not end any more.
+    private mutating func disown(_ claim: Claim, _ now: Duration) {
+        outbox.drop(claim)
+        actions.append(.report(.late(claim)))
+        guard let lease = leases.byClaim[claim] else { return }
+        if !lease.abandoned { stop(lease, .lost, now) }
+        leases.abandon(claim)
     }
 
     // MARK: - Outcomes
@@ -461,6 +484,9 @@ struct WorkerState {
     }
 
     private mutating func planLeaving(_ now: Duration) {
+        if settings.untilEmpty, asleep, phase == .working, leases.isEmpty, outbox.isEmpty, queues.allSatisfy({ $0.nextDue == nil }) {
+            phase = .draining(deadline: now)
+        }
         guard case .draining(let deadline) = phase else { return }
         let done = leases.open.isEmpty && outbox.isEmpty && trip == nil
         // With the database away there is nobody to write to: rescue will give back what we leave.

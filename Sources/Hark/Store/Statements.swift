@@ -1,0 +1,50 @@
+internal import CHarkFiles
+internal import PQ
+
+/// The statements of `Store/SQL/`, one file each, as they ship inside the binary.
+enum SQL {
+    static let claim = statement("claim")
+    static let lanes = statement("lanes")
+    static let promote = statement("promote")
+    static let nextDue = statement("next_due")
+
+    static let complete = statement("complete")
+    static let retry = statement("retry")
+    static let snooze = statement("snooze")
+    static let fail = statement("fail")
+    static let cancel = statement("cancel")
+    static let release = statement("release")
+    static let block = statement("block")
+    static let held = statement("held")
+    static let strays = statement("strays")
+    static let cancelRequests = statement("cancel_requests")
+    static let unblock = statement("unblock")
+    static let expireBlocked = statement("expire_blocked")
+
+    static let register = statement("register")
+    static let rejoin = statement("rejoin")
+    static let beat = statement("beat")
+    static let unregister = statement("unregister")
+    static let suspects = statement("suspects")
+    static let rescue = statement("rescue")
+
+    static let buckets = statement("buckets")
+    static let arm = statement("arm")
+    static let quiet = statement("quiet")
+    static let disarm = statement("disarm")
+    static let notify = statement("notify")
+
+    static let enqueue = statement("enqueue")
+    static let list = statement("list")
+    static let show = statement("show")
+    static let stats = statement("stats")
+    static let workers = statement("workers")
+
+    /// The text of `Store/SQL/NAME.sql`. A name that is not there is a mistake in this file, and the first test of the
+    /// store finds it.
+    static func statement(_ name: String) -> Statement {
+        guard let file = hark_file("Store/SQL/\(name).sql") else { preconditionFailure("Store/SQL/\(name).sql is not embedded") }
+        let text = UnsafeBufferPointer(start: file.pointee.bytes, count: file.pointee.size)
+        return Statement(name: name, sql: String(decoding: text, as: UTF8.self))
+    }
+}

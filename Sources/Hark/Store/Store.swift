@@ -1,0 +1,213 @@
+internal import PQ
+
+/// What a worker says to the database on its work connection: one round trip at a time, composed of one statement per verb.
+///
+/// The statements of a trip are one transaction (but for the beat), in this order: what is still ours, the outcomes, what others left behind,
+/// the claim, and last what remains to be claimed. So a claim sees what the same trip promoted, released or rescued.
+struct Store: Sendable {
+    /// What the statements need to know of this worker besides the trip.
+    struct Worker: Sendable {
+        var id: Int32
+        var queues: [String]
+        var functions: [String]
+        /// By function and by queue: `max_attempts`, `timeout` in seconds; JSON objects.
+        var functionPolicies: [UInt8]
+        var queuePolicies: [UInt8]
+        /// A task that no worker can run fails when it has been due for so long; nil: never.
+        var unknownFunctionGrace: Duration?
+    }
+
+    let connection: Connection
+    let worker: Worker
+
+    private typealias Step = (query: Query, take: (Rows, inout TripResult) throws -> Void)
+
+    func perform(_ trip: Trip) async throws -> TripResult {
+        let began = EventLoop.now
+        var groups: [[Step]] = []
+        if let beat = trip.beat {
+            groups.append([(Store.beat(beat, of: worker.id), { rows, result in result.stillRegistered = !rows.isEmpty })])
+        }
+        let steps = steps(of: trip)
+        if !steps.isEmpty { groups.append(steps) }
+        let answers = try await connection.pipeline(groups.map { $0.map(\.query) })
+        var result = TripResult()
+        for (steps, answers) in zip(groups, answers) {
+            // The first failure is the cause; what follows it was only skipped.
+            for (step, answer) in zip(steps, answers) { try step.take(answer.get(), &result) }
+        }
+        result.took = EventLoop.now - began
+        return result
+    }
+
+    private func steps(of trip: Trip) -> [Step] {
+        var steps: [Step] = []
+        if let nonce = trip.proof {
+            steps.append((Query(SQL.notify, [.text(Channel.control(worker.id)), .text("proof \(nonce)")]), { _, _ in }))
+        }
+        if !trip.held.isEmpty {
+            let claims = byID(trip.held)
+            steps.append((Query(SQL.held, fence(trip.held)), { rows, result in
+                for row in rows { if let claim = claims[try row.int64(0)] { result.held.insert(claim) } }
+            }))
+        }
+        steps += outcomes(trip.writes)
+        if let known = trip.known {
+            steps.append((Query(SQL.strays, [.int32(worker.id)] + fence(known)), { _, _ in }))
+        }
+        if !trip.rescue.isEmpty {
+            steps.append((Query(SQL.rescue, [.int32Array(trip.rescue.map(\.worker)), .boolArray(trip.rescue.map(\.processGone))]), { rows, result in
+                for row in rows { result.rescued.append(Rescued(task: try row.int64(0), worker: try row.int32(1), state: try row.string(2))) }
+            }))
+        }
+        if trip.upkeep { steps += upkeep() }
+        if !trip.askCancelled.isEmpty {
+            let claims = byID(trip.askCancelled)
+            steps.append((Query(SQL.cancelRequests, fence(trip.askCancelled)), { rows, result in
+                for row in rows { if let claim = claims[try row.int64(0)] { result.cancelRequested.append(claim) } }
+            }))
+        }
+        if let look = trip.look { steps += claim(look) }
+        return steps
+    }
+
+    // MARK: - Outcomes
+
+    private func outcomes(_ writes: [Write]) -> [Step] {
+        var complete = Batch(), retry = Batch(), snooze = Batch(), fail = Batch(), cancel = Batch(), release = Batch(), block = Batch()
+        for write in writes {
+            switch write.verb {
+            case .complete(let result): complete.add(write.claim, json: result)
+            case .retry(let delay, let error): retry.add(write.claim, seconds: delay.seconds, json: error.json)
+            case .snooze(let delay): snooze.add(write.claim, seconds: delay.seconds)
+            case .fail(let error): fail.add(write.claim, json: error.json)
+            case .cancel(let error): cancel.add(write.claim, json: error.json)
+            case .release: release.add(write.claim)
+            case .block: block.add(write.claim)
+            }
+        }
+        return [
+            complete.step(SQL.complete) { [.jsonbArray($0.json)] },
+            retry.step(SQL.retry) { [.float8Array($0.seconds), .jsonbArray($0.json)] },
+            snooze.step(SQL.snooze) { [.float8Array($0.seconds)] },
+            fail.step(SQL.fail) { [.jsonbArray($0.json)] },
+            cancel.step(SQL.cancel) { [.jsonbArray($0.json)] },
+            release.step(SQL.release) { _ in [] },
+            block.step(SQL.block) { _ in [] },
+        ].compactMap(\.self)
+    }
+
+    /// The outcomes of one verb, column by column, as its statement takes them.
+    private struct Batch {
+        var claims: [Claim] = []
+        var seconds: [Double] = []
+        var json: [[UInt8]?] = []
+
+        mutating func add(_ claim: Claim, seconds: Double = 0, json: [UInt8]? = nil) {
+            claims.append(claim)
+            self.seconds.append(seconds)
+            self.json.append(json)
+        }
+
+        /// Every verb's statement takes ids, tokens and its own columns, and returns the ids that it wrote.
+        func step(_ statement: Statement, _ columns: (Batch) -> [Parameter]) -> Step? {
+            guard !claims.isEmpty else { return nil }
+            let claims = claims
+            return (Query(statement, fence(claims) + columns(self)), { rows, result in
+                if rows.count == claims.count { return result.written.formUnion(claims) }
+                let claims = byID(claims)
+                for row in rows { if let claim = claims[try row.int64(0)] { result.written.insert(claim) } }
+            })
+        }
+    }
+
+    // MARK: - Upkeep and claim
+
+    private func upkeep() -> [Step] {
+        var steps: [Step] = []
+        if !worker.functions.isEmpty {
+            steps.append((Query(SQL.unblock, [.textArray(worker.queues), .textArray(worker.functions)]), { _, _ in }))
+        }
+        if let grace = worker.unknownFunctionGrace {
+            steps.append((Query(SQL.expireBlocked, [.textArray(worker.queues), .float8(grace.seconds)]), { _, _ in }))
+        }
+        steps.append((Query(SQL.suspects, [.int32(worker.id)]), { rows, result in
+            let here = ProcessIdentity.current
+            for row in rows {
+                let identity = ProcessIdentity(
+                    pid: try row.int32("pid"), started: try row.int64("pid_start"), bootID: try row.string("boot_id"),
+                    pidNamespace: try row.string("pid_namespace"))
+                result.suspects.append(
+                    Suspect(
+                        worker: Int32(try row.int("id")), processGone: identity.isGone(seenFrom: here),
+                        graceLeft: .seconds(try row.double("grace_left"))))
+            }
+        }))
+        return steps
+    }
+
+    private func claim(_ look: Look) -> [Step] {
+        let full = look.full.map(\.queue)
+        var steps: [Step] = []
+        if !full.isEmpty { steps.append((Query(SQL.promote, [.textArray(full), .int32(1_000)]), { _, _ in })) }
+
+        var first: [Int32] = [], last: [Int32] = [], priorities: [Int16] = [], marks: [Int64] = []
+        for queue in look.queues {
+            first.append(Int32(priorities.count + 1))
+            priorities += queue.lanes.map { Int16($0.priority) }
+            marks += queue.lanes.map(\.mark)
+            last.append(Int32(priorities.count))
+        }
+        steps.append((
+            Query(SQL.claim, [
+                .textArray(look.queues.map(\.queue)), .int32Array(look.queues.map { Int32($0.room) }), .int32Array(first), .int32Array(last),
+                .int16Array(priorities), .int64Array(marks), .int32(worker.id), .int64(look.token),
+                .json(worker.functionPolicies), .json(worker.queuePolicies),
+            ]),
+            { rows, result in
+                result.claimed.reserveCapacity(rows.count)
+                for row in rows { result.claimed.append(try ClaimedTask(row, token: look.token)) }
+                // Rows come in the order in which they lie in the table.
+                result.claimed.sort { ($0.priority, $0.position) < ($1.priority, $1.position) }
+            }
+        ))
+        guard !full.isEmpty else { return steps }
+        steps.append((Query(SQL.lanes, [.textArray(full)]), { rows, result in
+            for row in rows { result.lanes[try row.string(0), default: []].append(try row.int(1)) }
+        }))
+        steps.append((Query(SQL.nextDue, [.textArray(full)]), { rows, result in
+            for row in rows { result.nextDue[try row.string(0)] = .seconds(try row.double(1)) }
+        }))
+        return steps
+    }
+
+    // MARK: - Shared with the signal connection
+
+    static func beat(_ beat: Beat, of worker: Int32) -> Query {
+        Query(SQL.beat, [.int32(worker), .text(beat.state), .text(beat.listener), .int32(Int32(beat.running))])
+    }
+}
+
+/// The two columns that say which attempt an outcome belongs to.
+private func fence(_ claims: [Claim]) -> [Parameter] {
+    [.int64Array(claims.map(\.id)), .int64Array(claims.map(\.token))]
+}
+
+/// A worker never holds two claims of one task (see `WorkerState.disown`).
+private func byID(_ claims: [Claim]) -> [Int64: Claim] {
+    Dictionary(claims.map { ($0.id, $0) }, uniquingKeysWith: { $1 })
+}
+
+extension ClaimedTask {
+    /// A row of `claim.sql`: id, queue, priority, position, function, args, attempt, max_attempts, timeout in seconds.
+    init(_ row: Row, token: Int64) throws {
+        self.init(
+            claim: Claim(id: try row.int64(0), token: token), queue: try row.string(1), function: try row.string(4), args: try row.bytes(5),
+            priority: try row.int(2), position: try row.int64(3), attempt: try row.int(6), maxAttempts: try row.int(7),
+            timeout: try row.optionalDouble(8).map { .seconds($0) })
+    }
+}
+
+extension Duration {
+    var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+}

@@ -1,0 +1,156 @@
+internal import Glibc
+internal import HarkMigrations
+internal import PQ
+
+/// The signal connection of a worker: who we are in `hark.workers`, LISTEN, and the doorbell's locks.
+///
+/// Everything that must die with the worker hangs on this session: its registration lock, its SLEEP locks, its LISTENs.
+/// It comes up in an order that leaves no gap: schema checked, row and lock taken, LISTEN, and then a notification to itself
+/// that must come back. Only after that does the worker count as listening, and make its first claim.
+struct SignalLink: Sendable {
+    enum Message: Sendable {
+        case bell(queue: String)
+        case cancel(task: Int64)
+        case proof(nonce: UInt64)
+
+        init?(_ notification: PQ.Notification) {
+            if notification.channel.hasPrefix("hark_bell_") {
+                self = .bell(queue: notification.payload)
+                return
+            }
+            let words = notification.payload.split(separator: " ")
+            switch (words.first, words.count) {
+            case ("cancel", 2): if let id = Int64(words[1]) { self = .cancel(task: id) } else { return nil }
+            case ("proof", 2): if let nonce = UInt64(words[1]) { self = .proof(nonce: nonce) } else { return nil }
+            default: return nil
+            }
+        }
+    }
+
+    let connection: Connection
+    let worker: Int32
+    /// Our row was gone: somebody has taken us for dead, and our claims with it.
+    let renewed: Bool
+    private let buckets: [String: Int32]
+
+    /// - Throws: `HarkError` when waiting would not help, `PostgresError` otherwise.
+    static func open(
+        _ options: WorkerOptions, previously: Int32?, functions: Set<String>, on loop: EventLoop,
+        heard: @escaping @Sendable (Message) -> Void, closed: @escaping @Sendable (ObjectIdentifier, String) -> Void
+    ) async throws -> SignalLink {
+        let proof = Proof()
+        let connection = try await Connection.connect(
+            (options.signalDatabase ?? options.database).asWorker(named: options.name), on: loop, timeout: .seconds(10),
+            options: ConnectionOptions(setup: SessionSetup.signal),
+            onNotification: { notification in
+                guard let message = Message(notification) else { return }
+                if case .proof(let nonce) = message, proof.came(nonce) { return }
+                heard(message)
+            },
+            onClosed: { error in
+                proof.failed(error)
+                if let id = proof.connection { closed(id, "\(error)") }
+            })
+        do {
+            try await SchemaCheck.check(connection)
+            let (worker, renewed) = try await register(connection, options, previously)
+            var buckets: [String: Int32] = [:]
+            for row in try await connection.execute(SQL.buckets, [.textArray(options.queues.map(\.name))]) {
+                buckets[try row.string(0)] = try row.int32(1)
+            }
+            let channels = Set(buckets.values.map { Channel.bell(Int($0)) }).union([Channel.control(worker)])
+            for channel in channels.sorted() { _ = try await connection.execute("listen \(channel)") }
+            try await proof.run(on: connection, channel: Channel.control(worker))
+            proof.connection = ObjectIdentifier(connection)
+            guard await connection.isOpen else { throw PostgresError(message: "the connection was closed while it was being set up") }
+            return SignalLink(connection: connection, worker: worker, renewed: renewed, buckets: buckets)
+        } catch {
+            await connection.close()
+            throw HarkError.ifFinal(error) ?? error
+        }
+    }
+
+    private static func register(_ connection: Connection, _ options: WorkerOptions, _ previously: Int32?) async throws -> (Int32, renewed: Bool) {
+        if let previously {
+            let rows = try await connection.execute(SQL.rejoin, [.int32(previously)])
+            if let row = rows.first, try row.bool("alive") {
+                // Our old session may still hold the lock. It goes with that session; until then we are seen to live by it.
+                return (previously, false)
+            }
+        }
+        let process = ProcessIdentity.current
+        let rows = try await connection.execute(
+            SQL.register,
+            [
+                .text(options.name), .text(hostname()), .int32(process.pid), .int64(process.started), .text(process.bootID), .text(process.pidNamespace),
+                .text(HarkVersion.current), options.incarnation.map { .text($0) } ?? .null, .textArray(options.queues.map(\.name)),
+                .int32(Int32(options.queues.map(\.slots).reduce(0, +))),
+            ])
+        guard let row = rows.first else { throw PostgresError(message: "the registration of this worker returned no row") }
+        return (try row.int32(0), previously != nil)
+    }
+
+    func arm(_ queues: [String]) async throws -> Bool {
+        let buckets = Parameter.int32Array(buckets(of: queues))
+        let answers = try await connection.pipeline([[Query(SQL.arm, [buckets])], [Query(SQL.quiet, [buckets])]])
+        do {
+            _ = try answers[0][0].get()
+            return try answers[1][0].get().first?.bool(0) ?? false
+        } catch {
+            // Half of the locks may be ours already.
+            try? await disarm()
+            throw error
+        }
+    }
+
+    func disarm() async throws { _ = try await connection.execute(SQL.disarm) }
+
+    func isQuiet(_ queues: [String]) async throws -> Bool {
+        try await connection.execute(SQL.quiet, [.int32Array(buckets(of: queues))]).first?.bool(0) ?? false
+    }
+
+    func beat(_ beat: Beat) async throws { _ = try await connection.pipeline([[Store.beat(beat, of: worker)]]) }
+
+    func leave() async throws { _ = try await connection.execute(SQL.unregister, [.int32(worker)]) }
+
+    private func buckets(of queues: [String]) -> [Int32] { Set(queues.compactMap { buckets[$0] }).sorted() }
+}
+
+/// What the sessions of a worker are set to.
+enum SessionSetup {
+    /// Dead peers are noticed from the server's side too, so that their locks do not outlive them by hours.
+    private static let common = [
+        "set hark.worker = on", "set search_path = pg_catalog", "set idle_session_timeout = 0", "set tcp_keepalives_idle = 10",
+        "set tcp_keepalives_interval = 5", "set tcp_keepalives_count = 3", "set tcp_user_timeout = 15000",
+    ]
+    /// The bell's locks are only ever held for microseconds by others; whoever holds one for longer is not one of us.
+    static let signal = common + ["set lock_timeout = '100ms'"]
+    /// Plans must not depend on statistics; a claim must not wait for ever behind an ALTER TABLE.
+    static let work = common + ["set jit = off", "set enable_seqscan = off", "set plan_cache_mode = force_generic_plan", "set lock_timeout = '20s'"]
+}
+
+extension Conninfo {
+    func asWorker(named name: String) -> Conninfo {
+        withDefault("application_name", "hark \(name)").withDefault("keepalives_idle", "10").withDefault("keepalives_interval", "5")
+            .withDefault("keepalives_count", "3").withDefault("tcp_user_timeout", "15000")
+    }
+}
+
+extension HarkError {
+    /// The errors that no waiting cures.
+    static func ifFinal(_ error: any Error) -> HarkError? {
+        if let error = error as? HarkError { return error }
+        guard let error = error as? PostgresError else { return nil }
+        switch error.sqlState {
+        case "42501":
+            return HarkError(.notPermitted, "the database role may not work: \(error.message)", remedy: "Grant it the role hark_worker (migrations/grants.sql), or use the owner of the schema.")
+        default: return nil
+        }
+    }
+}
+
+private func hostname() -> String {
+    var buffer = [CChar](repeating: 0, count: 256)
+    gethostname(&buffer, buffer.count - 1)
+    return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+}

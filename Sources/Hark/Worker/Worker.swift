@@ -1,0 +1,385 @@
+public import Logging
+public import PQ
+public import ServiceLifecycle
+internal import Synchronization
+
+/// One worker: the hands of `WorkerState`, and a `Service` like any other.
+///
+/// It lives on one event loop. Every event (a notification, the end of a round trip, outcomes from the runners, the
+/// timer) goes to the brain; what the brain answers is done here, in order, and never waits: what takes time becomes a
+/// task on the same loop whose end is an event again. Functions run elsewhere, in the runners.
+///
+/// - `run()` connects, registers in `hark.workers`, works until it is drained, and removes its row. A database that is away is waited for.
+///   It throws only when waiting would not help: the schema does not fit this build, or the role may not work.
+/// - Graceful shutdown (SIGTERM under ServiceLifecycle) or `drain()`: claims nothing more, lets running tasks finish for
+///   `drainTimeout`, then stops them and releases them with the attempt given back.
+/// - `abandon()`: the same without waiting.
+public actor Worker: Service {
+    public nonisolated let loop: EventLoop
+    public nonisolated let options: WorkerOptions
+    nonisolated let logger: Logger
+
+    private var brain: WorkerState
+    private let runners: [any Runner]
+    private let telemetry: TelemetrySink
+    private nonisolated let inbox = Inbox()
+
+    private var signal: SignalLink?
+    private var work: Connection?
+    private var workerID: Int32?
+    private var alarm: (at: Duration, timer: PQ.Timer)?
+    private var runnerOf: [String: any Runner] = [:]
+    private var fatal: HarkError?
+    private var ending: CheckedContinuation<Void, Never>?
+    private var hasEnded = false
+
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+    /// - Parameters:
+    ///   - runners: if two have a function of one name, the first has it.
+    ///   - loop: a worker alone in its process needs none; several may share one.
+    ///   - telemetry: told everything worth telling, on the loop.
+    public init(
+        _ options: WorkerOptions, runners: [any Runner], loop: EventLoop = EventLoop(), logger: Logger = Logger(label: "hark"),
+        telemetry: @escaping TelemetrySink = { _ in }
+    ) {
+        self.loop = loop
+        self.options = options
+        self.runners = runners
+        self.logger = logger
+        self.telemetry = telemetry
+        var settings = WorkerState.Settings()
+        settings.queues = options.queues
+        settings.functions = runners.reduce(into: []) { $0.formUnion($1.functions) }
+        settings.pollInterval = options.pollInterval
+        settings.stopGrace = options.stopGrace
+        settings.retry = options.retry
+        settings.untilEmpty = options.untilEmpty
+        brain = WorkerState(settings, seed: UInt64.random(in: .min ... .max))
+    }
+
+    // MARK: - Life
+
+    public func run() async throws {
+        let outlet = Outlet(worker: self)
+        await withTaskGroup { group in
+            for runner in runners { group.addTask { await runner.run(outlet) } }
+            await withGracefulShutdownHandler {
+                await withTaskCancellationHandler {
+                    await live()
+                } onCancel: {
+                    self.post { $0.tell(.abandon) }
+                }
+            } onGracefulShutdown: {
+                self.drain()
+            }
+            for runner in runners { runner.shutDown() }
+        }
+        if let fatal { throw fatal }
+    }
+
+    /// Claim nothing more, let what runs finish within `drainTimeout`, then end.
+    public nonisolated func drain() {
+        let timeout = options.drainTimeout
+        post { $0.tell(.drain(timeout: timeout)) }
+    }
+
+    /// Stop what runs, release it, end.
+    public nonisolated func abandon() { post { $0.tell(.abandon) } }
+
+    /// The runners' functions have changed, or the policies of the queues.
+    public nonisolated func reload(queues: [QueueSettings]) {
+        post { worker in
+            worker.tell(.functions(worker.knownFunctions()))
+            worker.tell(.queues(queues))
+        }
+    }
+
+    private func live() async {
+        learnFunctions()
+        obey(brain.start(now: EventLoop.now))
+        await withCheckedContinuation { continuation in
+            if hasEnded { continuation.resume() } else { ending = continuation }
+        }
+        alarm?.timer.cancel()
+        alarm = nil
+        await signal?.connection.close()
+        await work?.close()
+    }
+
+    private func end() {
+        hasEnded = true
+        ending?.resume()
+        ending = nil
+    }
+
+    private func knownFunctions() -> Set<String> {
+        learnFunctions()
+        return Set(runnerOf.keys)
+    }
+
+    private func learnFunctions() {
+        runnerOf = [:]
+        for runner in runners { for name in runner.functions where runnerOf[name] == nil { runnerOf[name] = runner } }
+    }
+
+    // MARK: - Events in, actions out
+
+    /// Runs `body` on the loop, from wherever.
+    nonisolated func post(_ body: @escaping @Sendable (isolated Worker) -> Void) {
+        loop.run { self.assumeIsolated { body($0) } }
+    }
+
+    private func tell(_ event: WorkerEvent) {
+        guard !hasEnded else { return }
+        obey(brain.handle(event, now: EventLoop.now))
+    }
+
+    private func obey(_ actions: [WorkerAction]) {
+        for action in actions { perform(action) }
+        setAlarm()
+    }
+
+    private func setAlarm() {
+        let moment = hasEnded ? nil : brain.nextWake
+        if moment == alarm?.at { return }
+        alarm?.timer.cancel()
+        alarm = moment.map { at in
+            (at, loop.at(at) { [weak self] in self?.assumeIsolated { worker in worker.alarm = nil; worker.tell(.tick) } })
+        }
+    }
+
+    private func perform(_ action: WorkerAction) {
+        switch action {
+        case .connect(let link, let wait): Task { await connect(link, after: wait) }
+        case .drop(let link, let reason): Task { await drop(link, reason) }
+        case .trip(let trip): Task { await perform(trip) }
+        case .arm(let queues): Task { await arm(queues) }
+        case .disarm: Task { await disarm() }
+        case .askQuiet(let queues): Task { await askQuiet(queues) }
+        case .beat(let beat): Task { try? await signal?.beat(beat) }
+        case .run(let tasks): start(tasks)
+        case .stop(let claim, _, let function, let reason): runnerOf[function]?.stop(claim, reason, grace: options.stopGrace)
+        case .leave: Task { await leave() }
+        case .report(let event): telemetry(event)
+        case .end: end()
+        }
+    }
+
+    private func start(_ tasks: [ClaimedTask]) {
+        for task in tasks { telemetry(.started(task)) }
+        if runners.count == 1 { return runners[0].start(tasks) }
+        // The order within a runner stays; which runner begins first does not matter.
+        for runner in runners {
+            let own = tasks.filter { runnerOf[$0.function] === runner }
+            if !own.isEmpty { runner.start(own) }
+        }
+    }
+
+    // MARK: - Connections
+
+    private func connect(_ link: Link, after wait: Duration) async {
+        if wait > .zero { try? await loop.sleep(until: EventLoop.now + wait) }
+        guard !hasEnded else { return }
+        do {
+            switch link {
+            case .signal: try await connectSignal()
+            case .work: try await connectWork()
+            }
+        } catch let error as HarkError {
+            // Waiting would not help.
+            fatal = error
+            end()
+        } catch {
+            tell(.disconnected(link, reason: "\(error)"))
+        }
+    }
+
+    private func connectSignal() async throws {
+        let link = try await SignalLink.open(
+            options, previously: workerID, functions: Set(runnerOf.keys), on: loop,
+            heard: { [weak self] message in self?.post { $0.heard(message) } },
+            closed: { [weak self] link, reason in self?.post { $0.lostSignal(link, reason) } })
+        signal = link
+        workerID = link.worker
+        telemetry(.joined(worker: link.worker))
+        tell(.joined(worker: link.worker, renewed: link.renewed))
+    }
+
+    private func lostSignal(_ link: ObjectIdentifier, _ reason: String) {
+        guard let signal, ObjectIdentifier(signal.connection) == link else { return }
+        self.signal = nil
+        tell(.disconnected(.signal, reason: reason))
+    }
+
+    private func connectWork() async throws {
+        let pooled = options.signalDatabase != nil
+        let identity = ConnectionBox()
+        let connection = try await Connection.connect(
+            options.database.asWorker(named: options.name), on: loop, timeout: .seconds(10),
+            options: ConnectionOptions(prepared: !pooled, setup: pooled ? [] : SessionSetup.work),
+            onClosed: { [weak self] error in self?.post { $0.lostWork(identity.value, "\(error)") } })
+        identity.value = ObjectIdentifier(connection)
+        work = connection
+        tell(.workConnected)
+    }
+
+    private func lostWork(_ id: ObjectIdentifier?, _ reason: String) {
+        guard let work, ObjectIdentifier(work) == id else { return }
+        self.work = nil
+        tell(.disconnected(.work, reason: reason))
+    }
+
+    private func drop(_ link: Link, _ reason: String) async {
+        switch link {
+        case .signal:
+            let old = signal
+            signal = nil
+            await old?.connection.close()
+        case .work:
+            let old = work
+            work = nil
+            try? await old?.cancelRunning()
+            await old?.close()
+        }
+        tell(.disconnected(link, reason: reason))
+    }
+
+    private func heard(_ message: SignalLink.Message) {
+        switch message {
+        case .bell(let queue): tell(.bell(queue: queue))
+        case .cancel(let task): tell(.cancelRequested(task: task))
+        case .proof(let nonce): tell(.proof(nonce: nonce))
+        }
+    }
+
+    // MARK: - Round trips
+
+    private func perform(_ trip: Trip) async {
+        guard let work, let workerID else { return tell(.tripFailed(.connectionLost("not connected"))) }
+        let store = Store(
+            connection: work,
+            worker: Store.Worker(
+                id: workerID, queues: brain.queues.map(\.settings.name), functions: Array(brain.settings.functions),
+                functionPolicies: options.functionPolicies, queuePolicies: options.queuePolicies,
+                unknownFunctionGrace: options.unknownFunctionGrace))
+        do {
+            tell(.tripped(try await store.perform(trip)))
+        } catch let error as PostgresError {
+            tell(.tripFailed(TripFailure(error)))
+        } catch {
+            tell(.tripFailed(.other("\(error)")))
+        }
+    }
+
+    private func arm(_ queues: [String]) async {
+        guard let signal else { return }
+        do { tell(.armed(quiet: try await signal.arm(queues))) } catch { tell(.armFailed(reason: "cannot arm the doorbell: \(error)")) }
+    }
+
+    private func disarm() async {
+        guard let signal else { return }
+        // If it fails the connection is gone, and with it the locks.
+        try? await signal.disarm()
+        tell(.disarmed)
+    }
+
+    private func askQuiet(_ queues: [String]) async {
+        guard let signal else { return }
+        do { tell(.quiet(try await signal.isQuiet(queues))) } catch { tell(.quiet(false)) }
+    }
+
+    private func leave() async {
+        if let workerID {
+            // Without a row to leave, rescue tidies up after us.
+            if let signal { try? await signal.leave() } else if let work { _ = try? await work.execute(SQL.unregister, [.int32(workerID)]) }
+        }
+        tell(.left)
+    }
+
+    // MARK: - Outcomes from the runners
+
+    /// Called on the loop when the inbox has something in it.
+    private func collect() {
+        let mail = inbox.empty()
+        for (claim, extra) in mail.alive { tell(extra.map { .extended(claim, by: $0) } ?? .alive(claim)) }
+        if !mail.outcomes.isEmpty { tell(.finished(mail.outcomes)) }
+    }
+
+    /// What runners hand back, gathered under one lock until the loop's next turn.
+    private final class Inbox: Sendable {
+        struct Mail {
+            var outcomes: [(Claim, Outcome)] = []
+            var alive: [(Claim, Duration?)] = []
+            var isEmpty: Bool { outcomes.isEmpty && alive.isEmpty }
+        }
+
+        private let mail = Mutex(Mail())
+
+        /// True if it was empty before, so that the loop has to be told.
+        func add(_ put: (inout Mail) -> Void) -> Bool {
+            mail.withLock { mail in
+                let first = mail.isEmpty
+                put(&mail)
+                return first
+            }
+        }
+
+        func empty() -> Mail {
+            mail.withLock { mail in
+                let all = mail
+                mail = Mail()
+                return all
+            }
+        }
+    }
+
+    private struct Outlet: RunnerOutlet {
+        let worker: Worker
+        var loop: EventLoop { worker.loop }
+        var logger: Logger { worker.logger }
+
+        func finished(_ claim: Claim, _ outcome: Outcome) {
+            let outcome = outcome.bounded(by: worker.options.resultLimit)
+            put { $0.outcomes.append((claim, outcome)) }
+        }
+
+        func alive(_ claim: Claim) { put { $0.alive.append((claim, nil)) } }
+        func extend(_ claim: Claim, by extra: Duration) { put { $0.alive.append((claim, extra)) } }
+
+        private func put(_ change: (inout Inbox.Mail) -> Void) {
+            if worker.inbox.add(change) { worker.post { $0.collect() } }
+        }
+    }
+}
+
+extension Outcome {
+    /// A result that is too large to store is a failure for good: the function has run, and would only do it again.
+    func bounded(by limit: Int) -> Outcome {
+        guard case .completed(let result?) = self, result.count > limit else { return self }
+        return .failed(AttemptError(.error, "the result has \(result.count) bytes, more than the \(limit) that are stored; store it elsewhere and return where"))
+    }
+}
+
+extension TripFailure {
+    init(_ error: PostgresError) {
+        if error.isConnectionLost {
+            self = .connectionLost(error.description)
+        } else if error.isDataException || error.sqlState?.hasPrefix("54") == true || error.sqlState == "23514" {
+            self = .badData(error.message)
+        } else if error.isRetryable {
+            self = .retryable(error.description)
+        } else {
+            self = .other(error.description)
+        }
+    }
+}
+
+/// Which connection a closure belongs to, filled in once the connection exists.
+private final class ConnectionBox: Sendable {
+    private let box = Mutex<ObjectIdentifier?>(nil)
+    var value: ObjectIdentifier? {
+        get { box.withLock { $0 } }
+        set { box.withLock { $0 = newValue } }
+    }
+}
