@@ -1,0 +1,154 @@
+-- hark: breaking
+--
+-- One table to people, two to the server.
+--
+-- hark.tasks is itself the live table: what waits (scheduled, blocked, ready) and what runs. Finished tasks (completed,
+-- failed, cancelled) lie in hark.tasks_finished, a child by inheritance, so `select * from hark.tasks where id = 42`
+-- answers before, during and after, while the worker's statements say `only hark.tasks` and never meet history.
+--
+-- A row crosses between the two as DELETE + INSERT, never as a row movement between partitions: whoever waits for a row
+-- that PostgreSQL moves gets error 40001, and with it a worker would lose a whole batch of outcomes. Inheritance also
+-- keeps what partitions take away: an ordinary primary key, identity columns, ON CONFLICT on a partial unique index.
+--
+-- Text columns are collated "C": names and keys are compared bytewise, which is fast and outlives an upgrade of the
+-- system's locale data without a reindex.
+--
+-- The CHECKs stand on the live table only (NO INHERIT): a row reaches hark.tasks_finished only from there, and is checked
+-- again when it comes back. Their names are what a client reads when one is violated.
+
+create schema hark;
+
+create table hark.migrations (
+  name        text primary key,
+  compatible  boolean not null,  -- may workers of the version before go on working?
+  checksum    text,              -- of the file as applied; null when it was applied with psql
+  applied_at  timestamptz not null default now(),
+  applied_by  text not null default current_user
+);
+
+create table hark.tasks (
+  id                   bigint generated always as identity primary key,
+  state                text collate "C" not null default 'ready',
+  queue                text collate "C" not null default 'default',
+  function             text collate "C" not null,
+  args                 jsonb not null default '[]',
+  priority             smallint not null default 0,
+  run_at               timestamptz not null default now(),
+  attempt              smallint not null default 0,
+  max_attempts         smallint,
+  timeout              interval,
+  unique_key           text collate "C",
+  blocked_by           text collate "C",
+  position             bigint generated always as identity,
+  created_at           timestamptz not null default now(),
+  started_at           timestamptz,
+  finished_at          timestamptz,
+  worker_id            integer,
+  token                bigint,
+  cancel_requested_at  timestamptz,
+  result               jsonb,
+  errors               jsonb,
+
+  constraint "state must be one of Hark's seven states" check
+    (state in ('scheduled', 'blocked', 'ready', 'running', 'completed', 'failed', 'cancelled')) no inherit,
+  constraint "queue must have 1 to 100 characters" check (char_length(queue) between 1 and 100) no inherit,
+  constraint "function must have 1 to 100 characters" check (char_length(function) between 1 and 100) no inherit,
+  constraint "args must be a JSON list or object" check (jsonb_typeof(args) in ('array', 'object')) no inherit,
+  constraint "args must take at most 1 MiB" check (pg_column_size(args) <= 1048576) no inherit,
+  constraint "priority must be between -10 and 10" check (priority between -10 and 10) no inherit,
+  constraint "run_at must be a finite time" check (isfinite(run_at)) no inherit,
+  constraint "attempt must not be negative" check (attempt >= 0) no inherit,
+  constraint "max_attempts must be between 1 and 1000" check (max_attempts between 1 and 1000) no inherit,
+  constraint "timeout must be longer than zero" check (timeout > '0') no inherit,
+  constraint "unique_key must have 1 to 500 characters" check (char_length(unique_key) between 1 and 500) no inherit,
+  constraint "blocked_by is set exactly while a task is blocked" check
+    ((state = 'blocked') = (blocked_by is not null)) no inherit,
+  constraint "a running task has a worker_id and a token" check
+    (state <> 'running' or (worker_id is not null and token is not null)) no inherit,
+  constraint "finished_at is set exactly when a task is finished" check
+    ((state in ('completed', 'failed', 'cancelled')) = (finished_at is not null)) no inherit
+)
+with (
+  -- Every task leaves two dead rows behind, so dead rows are many whatever the size of the backlog: vacuum by their
+  -- number, not by a share of the table, and do not dawdle.
+  autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000,
+  autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
+  autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000,
+  autovacuum_vacuum_cost_delay = 0,
+  -- Giving the empty end of the file back takes ACCESS EXCLUSIVE, which would stall inserts; the space is soon used again.
+  vacuum_truncate = off, toast.vacuum_truncate = off
+);
+
+-- One partial index for each question that a worker asks; a row is in one of the first four at a time.
+-- The claim orders by position, a column that no other index has, so that the planner cannot prefer the primary key.
+create index tasks_ready on hark.tasks (queue, priority, position) where state = 'ready';
+create index tasks_scheduled on hark.tasks (queue, run_at) where state = 'scheduled';
+create index tasks_blocked on hark.tasks (queue, function) where state = 'blocked';
+-- On id and not on worker_id: an index on worker_id would be taken for completions, which then scan everything that the
+-- worker runs for each id. Rescue and listings are rare and few rows run at a time.
+create index tasks_running on hark.tasks (id) where state = 'running';
+-- At most one unfinished task for each key; a finished one has left the table and its key is free.
+create unique index tasks_unique_key on hark.tasks (unique_key) where unique_key is not null;
+
+create table hark.tasks_finished (primary key (id)) inherits (hark.tasks)
+with (
+  -- Rows are written once: freeze them at the first vacuum, which comes after so many inserts, and clean up behind the
+  -- batched deletes of retention.
+  autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_freeze_min_age = 0,
+  autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05
+);
+-- Retention goes by finished_at, so no row may lack it.
+alter table hark.tasks_finished alter column finished_at set not null;
+create index tasks_finished_at on hark.tasks_finished (finished_at);
+-- What went wrong is rare, and is what people look for.
+create index tasks_finished_in_vain on hark.tasks_finished (id) where state in ('failed', 'cancelled');
+
+comment on table hark.tasks is 'Tasks: insert one and a worker runs it. Finished tasks lie in the child hark.tasks_finished and show here too.';
+comment on column hark.tasks.state is 'scheduled, blocked, ready, running; completed, failed, cancelled';
+comment on column hark.tasks.function is 'the name of what is run';
+comment on column hark.tasks.args is 'arguments: a list or an object, at most 1 MiB';
+comment on column hark.tasks.priority is '-10 to 10, lower first';
+comment on column hark.tasks.run_at is 'not to be run before';
+comment on column hark.tasks.attempt is 'how many times it was started, less the attempts given back';
+comment on column hark.tasks.max_attempts is 'null: as the function, else the queue is configured, else 10; filled in at the claim';
+comment on column hark.tasks.timeout is 'null: as the function, else the queue is configured, else none; filled in at the claim';
+comment on column hark.tasks.unique_key is 'at most one unfinished task may have this key';
+comment on column hark.tasks.blocked_by is 'what a blocked task waits for: function (no worker has it)';
+comment on column hark.tasks.position is 'place in line within queue and priority; new whenever the task becomes ready again';
+comment on column hark.tasks.token is 'drawn at random for each claim; (id, token) is the fence for its outcome';
+comment on column hark.tasks.errors is 'one entry for each attempt that went wrong: at, attempt, worker, kind, message, detail; the last 50';
+comment on table hark.tasks_finished is 'Finished tasks. Query hark.tasks, which includes them.';
+
+-- What an insert leaves open. ORMs send NULL for "not set"; a task of the future waits as scheduled. The condition is
+-- part of the trigger, so an ordinary insert does not call the function.
+create function hark.fill_in() returns trigger language plpgsql as $$
+begin
+  NEW.state := coalesce(NEW.state, 'ready');
+  NEW.queue := coalesce(NEW.queue, 'default');
+  NEW.args := coalesce(NEW.args, '[]');
+  NEW.priority := coalesce(NEW.priority, 0);
+  NEW.run_at := coalesce(NEW.run_at, now());
+  NEW.attempt := coalesce(NEW.attempt, 0);
+  NEW.created_at := coalesce(NEW.created_at, now());
+  if NEW.state = 'ready' and NEW.run_at > now() then
+    NEW.state := 'scheduled';
+  end if;
+  return NEW;
+end $$;
+
+create trigger fill_in before insert on hark.tasks for each row
+  when (NEW.run_at > now() or NEW.run_at is null or NEW.queue is null or NEW.args is null or NEW.priority is null
+        or NEW.state is null or NEW.attempt is null or NEW.created_at is null)
+  execute function hark.fill_in();
+
+-- Appends an entry {kind, message, detail} to a task's errors, with the time, the attempt and the worker's name; a null
+-- entry appends nothing. The last 50 are kept.
+create function hark.add_error(errors jsonb, error jsonb, attempt integer, worker text) returns jsonb
+language sql stable parallel safe as $$
+  select case when error is null then errors
+    else case when jsonb_array_length(errors) >= 50 then errors - 0 else coalesce(errors, '[]') end
+      || jsonb_build_array(error || jsonb_build_object('at', now(), 'attempt', attempt, 'worker', worker))
+    end
+$$;
+
+insert into hark.migrations (name, compatible) values ('0001_create_tasks', false);

@@ -1,0 +1,89 @@
+-- hark: breaking
+--
+-- The doorbell: a NOTIFY for a worker that sleeps, and for nobody else.
+--
+-- A NOTIFY with every insert would be simple and wrong: at commit it takes one lock for the whole server and holds it
+-- through the sync, so that commits queue up one behind the other. 64 inserting clients fall to a fifth of their speed.
+-- Awake workers need no bell: they look for the next task when they have written the last outcome.
+--
+-- Two advisory locks for each bucket (a queue's name hashed to 0..255; two queues in one bucket only ring too often):
+--
+--   SLEEP   is held shared, for the session, by each worker that sleeps and could run what comes.
+--   SILENT  is held shared, to the end of its transaction, by whoever made a task ready and did not ring.
+--
+--   who makes a task ready, at commit              a worker that found nothing to do
+--   1. is SLEEP free? if not, ring                 a. take SLEEP
+--   2. take SILENT; if it cannot be had, ring      b. is SILENT free?
+--   3. is SLEEP still free? if not, ring           c. claim once more
+--   4. commit; SILENT goes with the transaction    d. SILENT was free and nothing claimed: sleep
+--
+-- No task is missed. Consider the order of 3 and a. If a came first, 3 finds SLEEP taken and rings; the notification is
+-- sent at commit to a session that has been listening since before a. If 3 came first, so did 2, and at b the
+-- transaction either still holds SILENT, so the worker does not sleep but looks again shortly; or it has ended, and
+-- since PostgreSQL makes a commit visible before it releases the locks, the claim at c sees the task.
+--
+-- Locks are not subject to MVCC, so this holds for a writer under REPEATABLE READ too; a flag in a table would not.
+--
+-- The trigger is deferred to commit: 1 to 4 then take microseconds, however long the transaction was open, and the
+-- question is who sleeps now, not who slept when the row was inserted. One decision for each queue in a transaction is
+-- enough, because SILENT and a notification both last to its end; hark.answered remembers the last queue decided on.
+--
+-- Nobody can block an insert by holding the locks: SLEEP and SILENT are only ever tried, and what cannot be had rings.
+-- The numbers of the lock classes are random, to stay clear of an application's own advisory locks.
+--
+-- Not covered, and found by the workers' poll: triggers switched off (session_replication_role), and sessions that have
+-- `set hark.bell = off`: for a bulk load, or for two-phase commit (PREPARE TRANSACTION fails after a NOTIFY).
+
+create function hark.sleep_class() returns integer language sql immutable parallel safe as 'select 1806433741';
+create function hark.silent_class() returns integer language sql immutable parallel safe as 'select 1273690251';
+
+-- The lock number and the channel of a queue's bell: 0 to 255, few enough that one transaction with tasks for every
+-- queue there is cannot fill the server's lock table.
+create function hark.bucket(queue text) returns integer language sql immutable parallel safe as 'select hashtext(queue) & 255';
+
+-- Rings for a queue if a worker sleeps there; else makes sure that one which is about to sleep will look again. The one
+-- place that decides whom to ring: everybody on channel hark_bell_<bucket>, with the queue as payload.
+-- Returns whether it rang.
+create function hark.ring(queue text) returns boolean language plpgsql as $$
+declare
+  k constant integer := hark.bucket(queue);
+begin
+  -- Taking and giving back is one expression, so that nothing can come between and leave the lock behind.
+  if pg_try_advisory_lock(hark.sleep_class(), k) and pg_advisory_unlock(hark.sleep_class(), k) then
+    if pg_try_advisory_xact_lock_shared(hark.silent_class(), k) then
+      if pg_try_advisory_lock(hark.sleep_class(), k) and pg_advisory_unlock(hark.sleep_class(), k) then
+        return false;
+      end if;
+    end if;
+  end if;
+  perform pg_notify('hark_bell_' || k, queue);
+  return true;
+end $$;
+
+create function hark.bell() returns trigger language plpgsql as $$
+declare
+  done text;
+begin
+  if current_setting('hark.answered', true) is distinct from NEW.queue then
+    done := hark.ring(NEW.queue);
+    done := set_config('hark.answered', NEW.queue, true);
+  end if;
+  return null;
+end $$;
+
+-- A task that is not due yet rings too when it is due within a minute, the longest poll interval that a worker may
+-- have: sleepers must set their timers anew. Later ones they find by themselves.
+create constraint trigger bell_insert after insert on hark.tasks deferrable initially deferred for each row
+  when ((NEW.state = 'ready' or NEW.state = 'scheduled' and NEW.run_at < now() + '1 minute')
+        and current_setting('hark.bell', true) is distinct from 'off')
+  execute function hark.bell();
+
+create constraint trigger bell_update after update of state, run_at, queue, priority on hark.tasks
+  deferrable initially deferred for each row
+  when ((NEW.state = 'ready' and (OLD.state <> 'ready' or NEW.queue <> OLD.queue or NEW.priority <> OLD.priority)
+         or NEW.state = 'scheduled' and NEW.run_at < now() + '1 minute'
+            and (OLD.state <> 'scheduled' or NEW.run_at < OLD.run_at or NEW.queue <> OLD.queue))
+        and current_setting('hark.bell', true) is distinct from 'off')
+  execute function hark.bell();
+
+insert into hark.migrations (name, compatible) values ('0003_create_doorbell', false);

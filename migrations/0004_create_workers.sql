@@ -1,0 +1,131 @@
+-- hark: breaking
+--
+-- Workers, and what happens to the tasks of a dead one.
+--
+-- A worker has one row here while it lives, updates beat_at at least every 5 s, and holds the advisory lock
+-- (WORKER, its id) on its signal connection. The lock says at once that the connection is gone; it does not say that the
+-- worker is dead, which may be about to reconnect. So a worker is dead
+--
+--   when its lock is free, and either somebody on the same machine saw that its process is gone, or it has not
+--   been heard of for 5 s;
+--   or, whoever holds its lock, when it has not been heard of for 30 s: it is stopped, frozen or cut off.
+--
+-- "Heard of" counts from the start of the server at the earliest: after a restart every lock is free and every beat is
+-- old, and the workers need a moment to come back.
+--
+-- A worker that was given up for dead and lives after all does no harm: rescue has taken its tokens out of its tasks, so
+-- what it writes changes nothing, and its next beat finds no row and tells it to register anew. Its last claim may
+-- still be under way when its row goes; tasks that run for a worker without a row are orphans, which the eldest worker
+-- looks for.
+
+create table hark.workers (
+  id             integer generated always as identity primary key,
+  name           text not null,
+  state          text not null default 'starting',
+  listener       text,  -- listening, or polling since when and why, or disconnected
+  queues         text[] not null default '{}',
+  slots          integer not null default 0,
+  running        integer not null default 0,
+  hostname       text,
+  pid            integer,
+  pid_start      bigint,  -- when the process started, as the kernel counts; tells it from a later one with its pid
+  boot_id        text,
+  pid_namespace  text,
+  version        text,
+  incarnation    text,
+  started_at     timestamptz not null default now(),
+  beat_at        timestamptz not null default now(),
+  constraint "state must be starting, working, paused or draining" check (state in ('starting', 'working', 'paused', 'draining'))
+)
+-- Few rows, each updated every few seconds: room on the page, so that no index is touched.
+with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500, vacuum_truncate = off);
+
+comment on table hark.workers is 'One row for each worker that lives. A dead one is removed by the others when its tasks are rescued.';
+
+create function hark.worker_class() returns integer language sql immutable parallel safe as 'select 1987214613';
+create function hark.grace() returns interval language sql immutable parallel safe as $$select interval '5 seconds'$$;
+create function hark.lost_after() returns interval language sql immutable parallel safe as $$select interval '30 seconds'$$;
+
+-- Probed shared, so that two who ask at once do not see each other. A session that holds the lock sees it free: a worker
+-- must not ask about itself on its signal connection.
+create function hark.worker_lock_is_free(worker_id integer) returns boolean language sql volatile as $$
+  select case when pg_try_advisory_lock_shared(hark.worker_class(), worker_id)
+    then pg_advisory_unlock_shared(hark.worker_class(), worker_id) else false end
+$$;
+
+-- When a worker was last heard of.
+create function hark.last_heard_of(w hark.workers) returns timestamptz language sql stable as $$
+  select greatest(w.beat_at, pg_postmaster_start_time())
+$$;
+
+-- The rule. process_gone: somebody on the worker's own machine (same boot, same PID namespace) saw that no process has
+-- its pid and start time.
+create function hark.worker_is_dead(w hark.workers, process_gone boolean) returns boolean language sql volatile as $$
+  select case when hark.worker_lock_is_free(w.id)
+    then coalesce(process_gone, false) or hark.last_heard_of(w) < now() - hark.grace()
+    else hark.last_heard_of(w) < now() - hark.lost_after() end
+$$;
+
+-- How often a task's worker has died while it ran.
+create function hark.times_lost(errors jsonb) returns integer language sql immutable parallel safe as $$
+  select count(*)::integer from jsonb_array_elements(errors) e where e ->> 'kind' = 'lost'
+$$;
+
+-- Gives back what the dead among these workers were running, and removes their rows. Who turns out to live is left alone.
+-- Returns each task with the worker it was lost by and what became of it: ready, scheduled, failed or cancelled.
+--
+-- A task may be what kills its workers. The first loss costs it nothing; after the second and third it waits for a
+-- random while, so that it parts from innocent tasks that died beside it; the fourth is the last.
+-- Tasks locked by others are skipped, and the worker's row stays for the next rescue.
+create function hark.rescue(worker_ids integer[], process_gone boolean[])
+returns table (task_id bigint, lost_by integer, what text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  suspect record;
+  w hark.workers;
+begin
+  for suspect in
+    select u.id, coalesce(bool_or(u.gone), false) as gone from unnest(worker_ids, process_gone) u (id, gone)
+    where u.id is not null group by u.id order by u.id
+  loop
+    -- The lock keeps a second rescuer away, and a beat that comes now waits and then finds out.
+    select * into w from hark.workers r where r.id = suspect.id for update skip locked;
+    if found then
+      continue when not hark.worker_is_dead(w, suspect.gone);
+    else
+      continue when exists (select from hark.workers r where r.id = suspect.id);
+      w := null;  -- no such worker any more: what it left are orphans
+    end if;
+
+    return query
+      update only hark.tasks t
+      set state = v.state,
+          finished_at = case v.state when 'failed' then now() end,
+          run_at = case v.state when 'scheduled' then now() + v.pause * random() else t.run_at end,
+          position = default,
+          worker_id = null, token = null, started_at = null,
+          errors = hark.add_error(t.errors, jsonb_build_object('kind', 'lost', 'message', case
+              when v.losses >= 4 then format('quarantined: its worker died %s times while it ran', v.losses)
+              else format('worker %s died while it ran', coalesce(w.name, suspect.id::text)) end),
+            t.attempt, w.name)
+      from (
+        select l.ctid, l.losses,
+          case when l.cancel_requested_at is not null then 'ready'  -- which keep_cancelled turns into cancelled
+               when l.losses >= 4 or l.attempt >= l.max_attempts then 'failed'
+               when l.losses = 1 then 'ready'
+               else 'scheduled' end as state,
+          case l.losses when 2 then interval '20 seconds' else interval '60 seconds' end as pause
+        from (
+          select r.ctid, r.attempt, r.max_attempts, r.cancel_requested_at, hark.times_lost(r.errors) + 1 as losses
+          from only hark.tasks r where r.state = 'running' and r.worker_id = suspect.id for update skip locked
+        ) l
+      ) v
+      where t.ctid = v.ctid
+      returning t.id, suspect.id, t.state;
+
+    delete from hark.workers r where r.id = suspect.id
+      and not exists (select from only hark.tasks t where t.state = 'running' and t.worker_id = suspect.id);
+  end loop;
+end $$;
+
+insert into hark.migrations (name, compatible) values ('0004_create_workers', false);

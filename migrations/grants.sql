@@ -1,0 +1,36 @@
+-- Roles for Hark. Optional, not a migration, may be run again at any time: psql -f migrations/grants.sql
+--
+--   hark_owner     applies migrations: create it first and let it own the schema
+--   hark_worker    runs workers
+--   hark_enqueuer  inserts tasks, and can read nothing but id and unique_key (for RETURNING id and ON CONFLICT)
+--   hark_viewer    reads everything
+--
+-- Roles are NOLOGIN; grant them to your own: grant hark_enqueuer to webapp;
+-- Settings of a role are not inherited by its members. Only behind a transaction pooler, where a worker cannot set them
+-- itself, give them to the worker's login role:
+--   alter role myworker set hark.worker = on;
+--   alter role myworker set jit = off;
+--   alter role myworker set enable_seqscan = off;
+--   alter role myworker set plan_cache_mode = force_generic_plan;
+
+do $$
+declare
+  role text;
+begin
+  foreach role in array array['hark_owner', 'hark_worker', 'hark_enqueuer', 'hark_viewer'] loop
+    if not exists (select from pg_roles where rolname = role) then
+      execute format('create role %I nologin', role);
+    end if;
+  end loop;
+end $$;
+
+grant usage on schema hark to hark_owner, hark_worker, hark_enqueuer, hark_viewer;
+grant create on schema hark to hark_owner;
+
+grant select, insert, update, delete on hark.tasks, hark.tasks_finished, hark.workers to hark_worker;
+grant select on hark.migrations to hark_worker;
+
+grant insert (queue, function, args, priority, run_at, max_attempts, timeout, unique_key) on hark.tasks to hark_enqueuer;
+grant select (id, unique_key) on hark.tasks to hark_enqueuer;
+
+grant select on hark.tasks, hark.tasks_finished, hark.workers, hark.migrations to hark_viewer;
