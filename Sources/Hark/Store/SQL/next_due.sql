@@ -1,10 +1,10 @@
--- When is the next scheduled task of these queues due? Sets the worker's timer before it sleeps.
+-- When is the next scheduled task of each of these queues due? Called with each full look; sets the worker's timers.
 --
 -- $1 text[]  queues
 --
--- Returns one row, seconds (float8): from now on, null when nothing is scheduled, 0 or less when something is due (which
--- promote.sql may still not get, if somebody else has it locked). One descent of tasks_scheduled for each queue.
-select (extract(epoch from min(first.run_at)) - extract(epoch from clock_timestamp()))::float8 as seconds
+-- Returns queue and seconds (float8) from now on, for each queue that has a scheduled task; 0 or less when something is due
+-- (more than promote.sql takes at once, or locked by somebody else). One descent of tasks_scheduled for each queue.
+select q.queue, extract(epoch from first.run_at - clock_timestamp())::float8 as seconds
 from unnest($1::text[]) q (queue),
   lateral (
     select r.run_at from only hark.tasks r
