@@ -132,18 +132,20 @@ struct Store: Sendable {
             steps.append((Query(SQL.expireBlocked, [.textArray(worker.queues), .float8(grace.seconds)]), { _, _ in }))
         }
         steps.append((Query(SQL.suspects, [.int32(worker.id)]), { rows, result in
-            let here = ProcessIdentity.current
             for row in rows {
-                let identity = ProcessIdentity(
-                    pid: try row.int32("pid"), started: try row.int64("pid_start"), bootID: try row.string("boot_id"),
-                    pidNamespace: try row.string("pid_namespace"))
                 result.suspects.append(
-                    Suspect(
-                        worker: Int32(try row.int("id")), processGone: identity.isGone(seenFrom: here),
-                        graceLeft: .seconds(try row.double("grace_left"))))
+                    Suspect(worker: try row.int32(0), processGone: try Self.processIsGone(row), graceLeft: .seconds(try row.double(6))))
             }
         }))
         return steps
+    }
+
+    /// A row of `suspects.sql`: id, name, pid, pid_start, boot_id, pid_namespace, grace_left; all but the first and last may be null.
+    private static func processIsGone(_ row: Row) throws -> Bool {
+        guard let pid = try row.optionalInt32(2), let started = try row.optionalInt64(3), let boot = try row.optionalString(4),
+            let namespace = try row.optionalString(5)
+        else { return false }
+        return ProcessIdentity(pid: pid, started: started, bootID: boot, pidNamespace: namespace).isGone(seenFrom: .current)
     }
 
     private func claim(_ look: Look) -> [Step] {
