@@ -14,17 +14,6 @@ int hark_memory_file(const void *_Nonnull bytes, size_t size);
    credentials. `name` receives what NOTIFY_SOCKET is to say ("@0001f"). -1 and errno on failure. */
 int hark_notify_socket(char *_Nonnull name, size_t size);
 
-/* One datagram; its length, or -1 (EAGAIN: none is left). `uid` is the sender's, or (uid_t)-1 if the kernel did not say. */
-ssize_t hark_notify_receive(int fd, void *_Nonnull buffer, size_t size, uid_t *_Nonnull uid);
-
-/* Makes this process the parent of every descendant that loses its own. */
-int hark_become_subreaper(void);
-
-int hark_pidfd_open(pid_t pid);
-
-/* SIGKILL to the process that the descriptor stands for. */
-int hark_pidfd_kill(int fd);
-
 /* Waits for exactly this child without blocking: true if it is gone now (or never was ours). */
 bool hark_reap(pid_t pid);
 

@@ -30,7 +30,7 @@ public struct Functions: Sendable {
     }
 
     /// Adds a function whose arguments are a JSON list, one element for each parameter after the context.
-    public mutating func add<each Argument: Decodable & Sendable, Value: Encodable>(
+    public mutating func add<each Argument: Decodable & Sendable, Value: Encodable & SendableMetatype>(
         _ name: String, _ body: @escaping @Sendable (TaskContext, repeat each Argument) async throws -> Value
     ) {
         bodies[name] = { context, args in
@@ -51,7 +51,7 @@ public struct Functions: Sendable {
     }
 
     /// Adds a function whose arguments, a JSON object as a rule, are one value.
-    public mutating func add<Argument: Decodable & Sendable, Value: Encodable>(
+    public mutating func add<Argument: Decodable & Sendable, Value: Encodable & SendableMetatype>(
         _ name: String, taking type: Argument.Type,
         _ body: @escaping @Sendable (TaskContext, Argument) async throws -> Value
     ) {

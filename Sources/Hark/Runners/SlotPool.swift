@@ -27,6 +27,8 @@ final class SlotPool: Sendable {
     private struct State {
         var queue: [ClaimedTask] = []
         var head = 0
+        /// Tasks that are to stop before any slot has begun them.
+        var stopped: [Claim: StopReason] = [:]
         var slots: [Slot] = []
         var idle: [CheckedContinuation<Void, Never>] = []
         var searching = 0
@@ -81,18 +83,17 @@ final class SlotPool: Sendable {
         })
     }
 
-    /// Takes back a task that no slot has begun. Nil if it is not waiting here (any more).
-    func withdraw(_ claim: Claim) -> ClaimedTask? {
-        state.withLock { state in
-            guard let index = state.queue[state.head...].firstIndex(where: { $0.claim == claim }) else { return nil }
-            return state.queue.remove(at: index)
-        }
-    }
-
-    /// Cancels the function that runs for `claim`, and no other. Nothing happens if it has just finished.
+    /// Cancels the function that runs for `claim`, and no other; one that no slot has begun will not be. Nothing happens if
+    /// it has just finished.
     func cancel(_ claim: Claim, _ reason: StopReason) {
-        guard let slot = state.withLock({ state in state.slots.first { $0.mark(claim, reason) } }) else { return }
-        owner.yield(.stop(slot, claim))
+        let slot = state.withLock { state -> Slot? in
+            if state.queue[state.head...].contains(where: { $0.claim == claim }) {
+                state.stopped[claim] = state.stopped[claim] ?? reason
+                return nil
+            }
+            return state.slots.first { $0.mark(claim, reason) }
+        }
+        if let slot { owner.yield(.stop(slot, claim)) }
     }
 
     /// Lets `run` return as soon as all tasks handed over are done.
@@ -139,16 +140,17 @@ final class SlotPool: Sendable {
             state.withLock { $0.slots.append(slot) }
             var arriving = true
             while true {
-                let (task, wake, closing) = state.withLock { state in
+                let (task, stopped, wake, closing) = state.withLock { state in
                     if arriving { state.searching -= 1 }
                     arriving = false
                     let task = state.take()
+                    let stopped = state.stopped.isEmpty ? nil : task.flatMap { state.stopped.removeValue(forKey: $0.claim) }
                     if let task { slot.begin(task.claim) }
-                    return (task, state.next(), state.closing)
+                    return (task, stopped, state.next(), state.closing)
                 }
                 self.wake(wake)
                 if let task {
-                    let outcome = await body(task, slot)
+                    let outcome = if let stopped { stopped.outcome(of: task) } else { await body(task, slot) }
                     let spent = slot.end()
                     outlet.finished(task.claim, outcome)
                     if spent || Task.isCancelled { break }

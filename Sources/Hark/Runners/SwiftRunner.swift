@@ -1,11 +1,7 @@
-public import PQ
-import Synchronization
-
 /// Runs Swift functions, in this process.
 public final class SwiftRunner: Runner {
     private let bodies: [String: Functions.Raw]
     private let pool = SlotPool()
-    private let outlet = Mutex<(any RunnerOutlet)?>(nil)
 
     public let functions: Set<String>
 
@@ -15,7 +11,6 @@ public final class SwiftRunner: Runner {
     }
 
     public func run(_ outlet: any RunnerOutlet) async {
-        self.outlet.withLock { $0 = outlet }
         let bodies = bodies
         await pool.run(outlet) { task, slot in
             guard let body = bodies[task.function] else {
@@ -33,11 +28,7 @@ public final class SwiftRunner: Runner {
 
     /// Cancels the function's Swift task. `grace` has no meaning here: nobody can end a Swift function by force.
     public func stop(_ claim: Claim, _ reason: StopReason, grace: Duration) {
-        if let task = pool.withdraw(claim) {
-            outlet.withLock(\.self)?.finished(claim, reason.outcome(of: task))
-        } else {
-            pool.cancel(claim, reason)
-        }
+        pool.cancel(claim, reason)
     }
 
     public func shutDown() { pool.close() }

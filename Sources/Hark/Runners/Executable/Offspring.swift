@@ -68,7 +68,7 @@ final class Offspring: Sendable {
     func adopt() -> Bool {
         state.withLock { state in
             guard !state.adopting else { return true }
-            guard hark_become_subreaper() == 0 else { return false }
+            guard linux_become_subreaper() == 0 else { return false }
             state.adopting = true
             state.foreign = Set(Self.children(of: getpid()))
             return true
@@ -108,7 +108,7 @@ final class Offspring: Sendable {
             let dying = state.withLock { Self.sweep(&$0, ticket, own) }
             guard let first = dying.first else { return [] }
             guard EventLoop.now < deadline else { return dying }
-            let fd = hark_pidfd_open(first)
+            let fd = linux_pidfd_open(first)
             guard fd >= 0 else { continue }
             await loop.readable(fd, until: deadline)
             close(fd)
@@ -160,7 +160,7 @@ final class Offspring: Sendable {
         var seen: Set<pid_t> = [pid]
         while let parent = level.popLast() {
             for child in children(of: parent) where seen.insert(child).inserted {
-                let fd = hark_pidfd_open(child)
+                let fd = linux_pidfd_open(child)
                 guard fd >= 0 else { continue }
                 guard children(of: parent).contains(child) else { close(fd); continue }
                 descendants.append(fd)
@@ -169,7 +169,7 @@ final class Offspring: Sendable {
         }
         kill(-pid, SIGKILL)
         for fd in descendants {
-            hark_pidfd_kill(fd)
+            _ = linux_pidfd_signal(fd, SIGKILL)
             close(fd)
         }
     }

@@ -7,22 +7,19 @@ extension EventLoop {
     func readable(_ fd: CInt, until deadline: Duration? = nil) async {
         await withCheckedContinuation { continuation in
             let wait = OneWait(continuation)
-            // On the loop's own thread, so that neither can fire before both are known.
-            run {
-                let watch = self.watch(fd, .read) { _ in wait.over() }
-                let timer = deadline.map { self.at($0) { wait.over() } }
-                wait.begun(watch, timer)
-            }
+            wait.begun(watch(fd, .read) { _ in wait.over() }, deadline.map { at($0) { wait.over() } })
         }
     }
 }
 
-/// A watch and a timer of which only the first to fire counts. Used on the loop's thread only.
+/// A watch and a timer of which the first to fire ends both. It may fire before `begun` has told which they are.
 private final class OneWait: Sendable {
     private struct State {
         var continuation: CheckedContinuation<Void, Never>?
         var watch: Watch?
         var timer: Timer?
+        var begun = false
+        var fired = false
     }
 
     private let state: Mutex<State>
@@ -32,14 +29,19 @@ private final class OneWait: Sendable {
     }
 
     func begun(_ watch: Watch, _ timer: Timer?) {
-        state.withLock { ($0.watch, $0.timer) = (watch, timer) }
+        settle { ($0.watch, $0.timer, $0.begun) = (watch, timer, true) }
     }
 
-    func over() {
-        let ended = state.withLock { state in
+    func over() { settle { $0.fired = true } }
+
+    private func settle(_ change: (inout State) -> Void) {
+        let ended = state.withLock { state -> State? in
+            change(&state)
+            guard state.begun, state.fired else { return nil }
             defer { state = State() }
             return state
         }
+        guard let ended else { return }
         ended.watch?.cancel()
         ended.timer?.cancel()
         ended.continuation?.resume()
