@@ -15,6 +15,7 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
 
 let package = Package(
@@ -30,6 +31,7 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
         .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
     ],
     targets: [
         // C: libpq's headers, what Glibc's module map lacks, and the text files that ship inside the binary.
@@ -44,7 +46,7 @@ let package = Package(
         // Thinks: the brain, the worker, the store, the runners.
         .target(
             name: "Hark",
-            dependencies: ["PQ", "CLinux", "CHarkFiles", "HarkMigrations", logging, lifecycle, subprocess],
+            dependencies: ["PQ", "CLinux", "CHarkFiles", "HarkMigrations", logging, lifecycle, subprocess, system],
             exclude: ["Store/SQL"], swiftSettings: strict),
         // A private PostgreSQL in a directory of its own, for `hark dev` and for tests.
         .target(name: "HarkCluster", dependencies: ["CLinux", subprocess], swiftSettings: strict),

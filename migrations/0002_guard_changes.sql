@@ -176,7 +176,9 @@ create function hark.retry(ids bigint[]) returns table (id bigint, result text, 
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '100ms' as $$
 declare
   task record;
+  caller constant text := coalesce(current_setting('hark.worker', true), '');
 begin
+  perform set_config('hark.worker', 'off', true);  -- this is a change by hand, even when a worker's session makes it
   for id in select distinct i from unnest(ids) i where i is not null order by i loop
     result := 'skipped';
     note := null;
@@ -202,6 +204,7 @@ begin
     end if;
     return next;
   end loop;
+  perform set_config('hark.worker', caller, true);
 end $$;
 
 -- Cancels tasks. For each id one row: 'cancelled' (it waited), 'requested' (it runs; its worker has been told) or
@@ -210,7 +213,9 @@ create function hark.cancel(ids bigint[]) returns table (id bigint, result text,
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   task record;
+  caller constant text := coalesce(current_setting('hark.worker', true), '');
 begin
+  perform set_config('hark.worker', 'off', true);  -- this is a change by hand, even when a worker's session makes it
   for id in select distinct i from unnest(ids) i where i is not null order by i loop
     result := 'skipped';
     note := null;
@@ -225,6 +230,7 @@ begin
     end if;
     return next;
   end loop;
+  perform set_config('hark.worker', caller, true);
 end $$;
 
 insert into hark.migrations (name, compatible) values ('0002_guard_changes', false);

@@ -83,7 +83,10 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   suspect record;
   w hark.workers;
+  -- What follows is a worker's work, whoever calls: nothing is touched that was not seen to be dead.
+  caller constant text := coalesce(current_setting('hark.worker', true), '');
 begin
+  perform set_config('hark.worker', 'on', true);
   for suspect in
     select u.id, coalesce(bool_or(u.gone), false) as gone from unnest(worker_ids, process_gone) u (id, gone)
     where u.id is not null group by u.id order by u.id
@@ -126,6 +129,7 @@ begin
     delete from hark.workers r where r.id = suspect.id
       and not exists (select from only hark.tasks t where t.state = 'running' and t.worker_id = suspect.id);
   end loop;
+  perform set_config('hark.worker', caller, true);
 end $$;
 
 insert into hark.migrations (name, compatible) values ('0004_create_workers', false);

@@ -13,7 +13,7 @@ public protocol Runner: AnyObject, Sendable {
     var functions: Set<String> { get }
 
     /// Lives until every task given is done and `shutDown` was called. The worker calls it once, before any `start`.
-    func run(_ outlet: RunnerOutlet) async
+    func run(_ outlet: any RunnerOutlet) async
 
     /// Begin these tasks. Never more at a time than the worker's slots.
     func start(_ tasks: [ClaimedTask])

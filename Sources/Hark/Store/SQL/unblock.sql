@@ -5,19 +5,38 @@
 -- $2 text[]  functions this worker has
 --
 -- Returns one row, unblocked: how many. At most 1,000 for each queue and function in one call; call again while it is not
--- 0. One descent of tasks_blocked for each pair; rows that others have locked are skipped.
-with unblocked as (
+-- 0. A skip scan of tasks_blocked finds which functions have blocked tasks (when nothing is blocked: one descent for each
+-- queue); rows that others have locked are skipped.
+with recursive lacking (queue, function) as (
+  select q.queue, first.function
+  from unnest($1::text[]) q (queue),
+    lateral (
+      select r.function from only hark.tasks r
+      where r.state = 'blocked' and r.queue = q.queue
+      order by r.function limit 1
+    ) first
+  union all
+  select lacking.queue, next.function
+  from lacking,
+    lateral (
+      select r.function from only hark.tasks r
+      where r.state = 'blocked' and r.queue = lacking.queue and r.function > lacking.function
+      order by r.function limit 1
+    ) next
+),
+unblocked as (
   update only hark.tasks t
   set state = 'ready', blocked_by = null, position = default
   where t.ctid = any (array(
     select set_aside.ctid
-    from unnest($1::text[]) q (queue), unnest($2::text[]) f (function),
+    from lacking l,
       lateral (
         select r.ctid from only hark.tasks r
-        where r.state = 'blocked' and r.queue = q.queue and r.function = f.function and r.blocked_by = 'function'
+        where r.state = 'blocked' and r.queue = l.queue and r.function = l.function and r.blocked_by = 'function'
         limit 1000
         for update skip locked
       ) set_aside
+    where l.function = any ($2::text[])
   ))
   returning 1
 )

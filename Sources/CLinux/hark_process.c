@@ -1,0 +1,112 @@
+#define _GNU_SOURCE
+#include "hark_process.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int hark_memory_file(const void *bytes, size_t size) {
+    int fd = memfd_create("hark-args", MFD_CLOEXEC);
+    if (fd < 0) return -1;
+    const char *next = bytes;
+    while (size > 0) {
+        ssize_t written = write(fd, next, size);
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) {
+            int saved = written < 0 ? errno : EIO;
+            close(fd);
+            errno = saved;
+            return -1;
+        }
+        next += written;
+        size -= (size_t)written;
+    }
+    lseek(fd, 0, SEEK_SET);
+    return fd;
+}
+
+int hark_notify_socket(char *name, size_t size) {
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return -1;
+    int on = 1;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t length = sizeof(address);
+    /* Binding nothing but the family asks the kernel for an unused abstract name. */
+    if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0
+        || bind(fd, (struct sockaddr *)&address, sizeof(address.sun_family)) != 0
+        || getsockname(fd, (struct sockaddr *)&address, &length) != 0) {
+        int saved = errno;
+        close(fd);
+        errno = saved;
+        return -1;
+    }
+    size_t used = length - offsetof(struct sockaddr_un, sun_path);
+    snprintf(name, size, "@%.*s", (int)(used - 1), address.sun_path + 1);
+    return fd;
+}
+
+bool hark_reap(pid_t pid) {
+    pid_t rc;
+    do rc = waitpid(pid, NULL, WNOHANG);
+    while (rc < 0 && errno == EINTR);
+    return rc != 0;
+}
+
+bool hark_has_ended(pid_t pid) {
+    siginfo_t info = {0};
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+}
+
+/* Kernels without CONFIG_PROC_CHILDREN: everybody's stat. */
+static size_t children_by_stat(pid_t parent, pid_t *pids, size_t capacity) {
+    DIR *processes = opendir("/proc");
+    if (processes == NULL) return 0;
+    size_t count = 0;
+    for (struct dirent *entry; (entry = readdir(processes)) != NULL;) {
+        if (entry->d_name[0] < '1' || entry->d_name[0] > '9') continue;
+        char path[300], line[512];
+        snprintf(path, sizeof(path), "/proc/%s/stat", entry->d_name);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0) continue;
+        ssize_t length = read(fd, line, sizeof(line) - 1);
+        close(fd);
+        if (length <= 0) continue;
+        line[length] = 0;
+        char *end = strrchr(line, ')');
+        int ppid = 0;
+        if (end == NULL || sscanf(end + 1, " %*c %d", &ppid) != 1 || ppid != parent) continue;
+        if (count < capacity) pids[count] = (pid_t)atoi(entry->d_name);
+        count += 1;
+    }
+    closedir(processes);
+    return count;
+}
+
+size_t hark_children(pid_t parent, pid_t *pids, size_t capacity) {
+    char path[128];
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)parent);
+    DIR *threads = opendir(path);
+    if (threads == NULL) return 0;
+    size_t count = 0;
+    bool readable = false;
+    for (struct dirent *entry; (entry = readdir(threads)) != NULL;) {
+        if (entry->d_name[0] == '.') continue;
+        snprintf(path, sizeof(path), "/proc/%d/task/%.20s/children", (int)parent, entry->d_name);
+        FILE *list = fopen(path, "re");
+        if (list == NULL) continue;
+        readable = true;
+        for (int pid; fscanf(list, "%d", &pid) == 1; count += 1)
+            if (count < capacity) pids[count] = (pid_t)pid;
+        fclose(list);
+    }
+    closedir(threads);
+    return readable ? count : children_by_stat(parent, pids, capacity);
+}

@@ -1,0 +1,27 @@
+/* What a runner of child processes needs from Linux and Glibc's module map does not give. */
+#ifndef HARK_PROCESS_H
+#define HARK_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* A nameless file in memory that holds `size` bytes and is read from its start, close-on-exec; -1 and errno on failure. */
+int hark_memory_file(const void *_Nonnull bytes, size_t size);
+
+/* A datagram socket with an abstract address that the kernel chose, non-blocking, close-on-exec, that passes the sender's
+   credentials. `name` receives what NOTIFY_SOCKET is to say ("@0001f"). -1 and errno on failure. */
+int hark_notify_socket(char *_Nonnull name, size_t size);
+
+/* Waits for exactly this child without blocking: true if it is gone now (or never was ours). */
+bool hark_reap(pid_t pid);
+
+/* True if this child has ended; it stays unreaped. */
+bool hark_has_ended(pid_t pid);
+
+/* The children of `parent` (all its threads), ended ones included. Returns how many there are, of which at most
+   `capacity` were stored. */
+size_t hark_children(pid_t parent, pid_t *_Nonnull pids, size_t capacity);
+
+#endif

@@ -1,0 +1,95 @@
+internal import CLinux
+import Glibc
+internal import PQ
+import Synchronization
+
+/// One attempt of an executable, from the moment it was handed to the runner: whom to signal, and why.
+final class ExecutableChild: Sendable {
+    private struct State {
+        var pid: pid_t?
+        var over = false
+        var reason: StopReason?
+        var overflowed = false
+        var signalled = false
+        var killed = false
+        var kill: (at: Duration, timer: Timer?)?
+    }
+
+    let task: ClaimedTask
+    private let state = Mutex(State())
+
+    init(_ task: ClaimedTask) { self.task = task }
+
+    /// Why it was asked to stop, before it was done.
+    var stopReason: StopReason? { state.withLock(\.reason) }
+
+    /// The process lives; if it was to stop meanwhile, it is told now.
+    func started(_ pid: pid_t) {
+        state.withLock { state in
+            state.pid = pid
+            if state.reason != nil { Self.signal(&state) }
+            if state.killed { Offspring.killTree(pid) }
+        }
+    }
+
+    /// SIGTERM to the process group now, SIGKILL to it and to what left it after `grace`. A later call may only hasten that.
+    /// Nothing happens if the process has ended by itself already.
+    func stop(_ reason: StopReason, grace: Duration, on loop: EventLoop?) {
+        escalate(grace, loop) { state in
+            if let pid = state.pid, state.reason == nil, hark_has_ended(pid) { return false }
+            state.reason = state.reason ?? reason
+            return true
+        }
+    }
+
+    /// Stops it because it printed too much.
+    func overflow(grace: Duration, on loop: EventLoop) {
+        escalate(grace, loop) { state in
+            state.overflowed = true
+            return true
+        }
+    }
+
+    /// The process has ended, and nobody may signal its id any more.
+    func over() {
+        let timer = state.withLock { state in
+            state.over = true
+            return state.kill?.timer
+        }
+        timer?.cancel()
+    }
+
+    private func escalate(_ grace: Duration, _ loop: EventLoop?, _ note: (inout State) -> Bool) {
+        let deadline = EventLoop.now + grace
+        let (later, superseded) = state.withLock { state -> (Bool, Timer?) in
+            guard !state.over, note(&state) else { return (false, nil) }
+            if state.pid != nil { Self.signal(&state) }
+            if let kill = state.kill, kill.at <= deadline { return (false, nil) }
+            let superseded = state.kill?.timer
+            state.kill = (deadline, nil)
+            return (true, superseded)
+        }
+        superseded?.cancel()
+        guard later, let loop else { return }
+        let timer = loop.at(deadline) { self.kill() }
+        let late = state.withLock { state in
+            if state.kill?.at == deadline { state.kill?.timer = timer }
+            return state.over
+        }
+        if late { timer.cancel() }
+    }
+
+    private static func signal(_ state: inout State) {
+        guard let pid = state.pid, !state.signalled else { return }
+        state.signalled = true
+        Glibc.kill(-pid, SIGTERM)
+    }
+
+    private func kill() {
+        state.withLock { state in
+            guard !state.over else { return }
+            state.killed = true
+            if let pid = state.pid { Offspring.killTree(pid) }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+// No process survives its task.
+//
+// Killing a child's process group is not enough: whatever called setsid() has left it, and when its parent ends it
+// belongs to nobody. So the daemon is a *child subreaper*: the kernel gives it every descendant that loses its parent.
+// When a task's own process has ended, its orphans are already our children. `clear` then kills what belongs to the task
+// and waits until it is gone, over and over, since the death of one orphan may bring us its children.
+//
+// Which orphan is whose? The task's process was started in a session of its own, so an orphan in that session is the
+// task's; the process id of the task's process cannot be taken by anybody else, because it is not reaped before `clear` is
+// through. One that made a session for itself is known by HARK_TASK_ID and HARK_TOKEN in its environment. One that even
+// wiped its environment cannot be attributed: it dies when all tasks have ended that ran when it was first seen.
+//
+// Which child is an orphan? Every child of this process that nobody here started. Whoever starts a child says so with a
+// ticket *before* the start, because a child exists some time before its starter learns its id. Until then it can be seen
+// here as a stray; it is safe, because a ticket that is still starting counts as a running task (see above), and because
+// strays that have ended are left alone while any start is under way: their starter waits for them. Children
+// from before the first task (a PostgreSQL that the daemon started for itself) are nobody's orphans.
+//
+// Only the starter of a process waits for it, and only this file waits for orphans, always by exact id: nobody can take
+// an exit status from somebody else, and a process id that is signalled here cannot have been reused.
+//
+// An embedded worker must not become the subreaper of its host. There only the process group is killed,
+// and, when the task is stopped, what the process tree of the living child shows (`killTree`).
+
+internal import CLinux
+import Glibc
+internal import PQ
+import Synchronization
+
+/// All processes that this process has started or adopted. One per process, as the kernel's setting is.
+final class Offspring: Sendable {
+    static let shared = Offspring()
+
+    /// One process that is started here: of a task, or of the worker itself (then `claim` is nil).
+    struct Ticket: Hashable, Sendable {
+        fileprivate let number: UInt64
+    }
+
+    private struct Entry {
+        let claim: Claim?
+        var pid: pid_t?
+        /// Its process has ended: it protects no stray any more.
+        var over = false
+    }
+
+    private struct State {
+        var adopting = false
+        var last: UInt64 = 0
+        var entries: [Ticket: Entry] = [:]
+        /// Children that were here before, and are no task's.
+        var foreign: Set<pid_t> = []
+        /// Orphans that could not be attributed, with the tasks that ran when they were first seen.
+        var strays: [pid_t: Set<Ticket>] = [:]
+    }
+
+    private enum Owner {
+        case task(Ticket)
+        case gone
+        case unknown
+    }
+
+    private let state = Mutex(State())
+    /// The task that this process itself is part of, when a worker runs inside a task: not a mark of our own orphans.
+    private let own = Claim(environment: [getenv("HARK_TASK_ID"), getenv("HARK_TOKEN")].map { $0.map { String(cString: $0) } })
+
+    /// From now on orphans come to this process. What is its child already is left alone.
+    /// Returns false if the kernel refuses.
+    func adopt() -> Bool {
+        state.withLock { state in
+            guard !state.adopting else { return true }
+            guard linux_become_subreaper() == 0 else { return false }
+            state.adopting = true
+            state.foreign = Set(Self.children(of: getpid()))
+            return true
+        }
+    }
+
+    var adopting: Bool { state.withLock(\.adopting) }
+
+    /// To be called before a process is started.
+    func starting(_ claim: Claim?) -> Ticket {
+        state.withLock { state in
+            state.last += 1
+            let ticket = Ticket(number: state.last)
+            state.entries[ticket] = Entry(claim: claim)
+            return ticket
+        }
+    }
+
+    /// The process has this id.
+    func started(_ ticket: Ticket, _ pid: pid_t) {
+        state.withLock { state in
+            state.entries[ticket]?.pid = pid
+            state.strays[pid] = nil
+        }
+    }
+
+    /// The process has been reaped, or was never started.
+    func ended(_ ticket: Ticket) {
+        state.withLock { $0.entries[ticket] = nil }
+    }
+
+    /// Kills whatever the ended, but not yet reaped, process of `ticket` has left behind and waits until it is gone, at
+    /// most until `deadline`. Returns what would not die.
+    func clear(_ ticket: Ticket, on loop: EventLoop, until deadline: Duration) async -> [pid_t] {
+        state.withLock { $0.entries[ticket]?.over = true }
+        while true {
+            let dying = state.withLock { Self.sweep(&$0, ticket, own) }
+            guard let first = dying.first else { return [] }
+            guard EventLoop.now < deadline else { return dying }
+            let fd = linux_pidfd_open(first)
+            guard fd >= 0 else { continue }
+            await loop.readable(fd, until: deadline)
+            close(fd)
+        }
+    }
+
+    /// One look: kills and reaps what it can, and returns what was killed but is not gone yet.
+    private static func sweep(_ state: inout State, _ ticket: Ticket, _ own: Claim?) -> [pid_t] {
+        if let pid = state.entries[ticket]?.pid { kill(-pid, SIGKILL) }
+        guard state.adopting else { return [] }
+        let children = children(of: getpid())
+        let started = Set(state.entries.values.compactMap(\.pid))
+        let halfBorn = state.entries.values.contains { $0.pid == nil && !$0.over }
+        let running = Set(state.entries.filter { $0.value.claim != nil && !$0.value.over || $0.value.pid == nil }.keys)
+        var strays: [pid_t: Set<Ticket>] = [:]
+        var dying: [pid_t] = []
+        for child in children where !started.contains(child) && !state.foreign.contains(child) {
+            switch owner(of: child, state.entries, own) {
+            case .task(let other) where running.contains(other):
+                continue
+            case .task, .gone:
+                break
+            case .unknown:
+                if hark_has_ended(child), !halfBorn { break }
+                let guards = state.strays[child].map { $0.intersection(running) } ?? running
+                strays[child] = guards
+                if !guards.isEmpty { continue }
+            }
+            kill(child, SIGKILL)
+            if !hark_reap(child) { dying.append(child) }
+        }
+        state.strays = strays
+        state.foreign.formIntersection(children)
+        return dying
+    }
+
+    private static func owner(of child: pid_t, _ entries: [Ticket: Entry], _ own: Claim?) -> Owner {
+        let session = getsid(child)
+        if let entry = entries.first(where: { $0.value.claim != nil && $0.value.pid == session }) { return .task(entry.key) }
+        guard let claim = Claim(environmentOf: child), claim != own else { return .unknown }
+        return entries.first { $0.value.claim == claim }.map { .task($0.key) } ?? .gone
+    }
+
+    /// Kills the process group of a living child and every descendant that its process tree shows. Ids are held by
+    /// pidfds while they are judged, so that none can be reused between the look and the kill.
+    static func killTree(_ pid: pid_t) {
+        var descendants: [CInt] = []
+        var level = [pid]
+        var seen: Set<pid_t> = [pid]
+        while let parent = level.popLast() {
+            for child in children(of: parent) where seen.insert(child).inserted {
+                let fd = linux_pidfd_open(child)
+                guard fd >= 0 else { continue }
+                guard children(of: parent).contains(child) else { close(fd); continue }
+                descendants.append(fd)
+                level.append(child)
+            }
+        }
+        kill(-pid, SIGKILL)
+        for fd in descendants {
+            _ = linux_pidfd_signal(fd, SIGKILL)
+            close(fd)
+        }
+    }
+
+    static func children(of parent: pid_t) -> [pid_t] {
+        var capacity = 256
+        while true {
+            var count = 0
+            let pids = [pid_t](unsafeUninitializedCapacity: capacity) { buffer, stored in
+                count = buffer.baseAddress.map { hark_children(parent, $0, capacity) } ?? 0
+                stored = min(count, capacity)
+            }
+            if count <= capacity { return pids }
+            capacity = count * 2
+        }
+    }
+}
+
+extension Claim {
+    init?(environment: [String?]) {
+        guard environment.count == 2, let id = environment[0].flatMap({ Int64($0) }),
+            let token = environment[1].flatMap({ Int64($0) })
+        else { return nil }
+        self.init(id: id, token: token)
+    }
+
+    /// What HARK_TASK_ID and HARK_TOKEN say in the environment that the process was started with.
+    init?(environmentOf pid: pid_t) {
+        var id: String?
+        var token: String?
+        for entry in readFile("/proc/\(pid)/environ", limit: 1 << 20).split(separator: 0) {
+            if entry.starts(with: "HARK_TASK_ID=".utf8) { id = String(decoding: entry.dropFirst(13), as: UTF8.self) }
+            if entry.starts(with: "HARK_TOKEN=".utf8) { token = String(decoding: entry.dropFirst(11), as: UTF8.self) }
+        }
+        self.init(environment: [id, token])
+    }
+}
+
+/// At most `limit` bytes of a file; empty if it cannot be read.
+func readFile(_ path: String, limit: Int) -> [UInt8] {
+    let fd = open(path, O_RDONLY | O_CLOEXEC)
+    guard fd >= 0 else { return [] }
+    defer { close(fd) }
+    var bytes: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: min(limit, 4096))
+    while bytes.count < limit {
+        let count = read(fd, &buffer, buffer.count)
+        guard count > 0 else { break }
+        bytes += buffer[..<count]
+        if buffer.count < limit { buffer = [UInt8](repeating: 0, count: min(limit, 65536)) }
+    }
+    return bytes
+}
