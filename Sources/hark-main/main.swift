@@ -1,0 +1,4 @@
+import ArgumentParser
+import HarkCLI
+
+await Root.main()
