@@ -48,14 +48,19 @@ let package = Package(
             name: "Hark",
             dependencies: ["PQ", "CLinux", "CHarkFiles", "HarkMigrations", logging, lifecycle, subprocess, system],
             exclude: ["Store/SQL"], swiftSettings: strict),
+        // A private PostgreSQL in a directory of its own, for `hark dev` and for tests.
+        .target(name: "HarkCluster", dependencies: ["CLinux", subprocess], swiftSettings: strict),
         // Serves: the verbs and the daemon.
         .target(
             name: "HarkCLI",
-            dependencies: ["Hark", "HarkMigrations", "PQ", "CLinux", arguments, logging, lifecycle, toml],
+            dependencies: ["Hark", "HarkMigrations", "HarkCluster", "PQ", "CLinux", arguments, logging, lifecycle, toml],
             swiftSettings: strict),
         .executableTarget(name: "hark-main", dependencies: ["HarkCLI", arguments], swiftSettings: strict),
 
-        .testTarget(name: "HarkTests", dependencies: ["Hark", "PQ", "HarkMigrations", "CHarkFiles", logging, lifecycle], swiftSettings: strict),
+        .target(name: "TestSupport", dependencies: ["HarkCluster", "HarkMigrations", "PQ", "CLinux"], path: "Tests/Support", swiftSettings: strict),
+        .testTarget(name: "PQTests", dependencies: ["PQ", "HarkCluster", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "HarkTests", dependencies: ["Hark", "PQ", "HarkMigrations", "CHarkFiles", "TestSupport", logging, lifecycle], swiftSettings: strict),
+        .testTarget(name: "HarkCLITests", dependencies: ["HarkCLI", "Hark", "PQ", "HarkCluster", "TestSupport"], swiftSettings: strict),
     ],
     cLanguageStandard: .c2x
 )
