@@ -19,8 +19,9 @@
 // Only the starter of a process waits for it, and only this file waits for orphans, always by exact id: nobody can take
 // an exit status from somebody else, and a process id that is signalled here cannot have been reused.
 //
-// An embedded worker must not become the subreaper of its host. There only the process group is killed,
-// and, when the task is stopped, what the process tree of the living child shows (`killTree`).
+// An embedded worker must not become the subreaper of its host. There the process group and the session are killed (no
+// orphan is ours to reap; who is left is seen in /proc), and, when the task is stopped, what the process tree of the living
+// child shows (`killTree`). What made a session of its own and outlives a task that ended by itself is not found.
 
 internal import CLinux
 import Glibc
@@ -117,8 +118,11 @@ final class Offspring: Sendable {
 
     /// One look: kills and reaps what it can, and returns what was killed but is not gone yet.
     private static func sweep(_ state: inout State, _ ticket: Ticket, _ own: Claim?) -> [pid_t] {
-        if let pid = state.entries[ticket]?.pid { kill(-pid, SIGKILL) }
-        guard state.adopting else { return [] }
+        if let pid = state.entries[ticket]?.pid { Glibc.kill(-pid, SIGKILL) }
+        guard state.adopting else {
+            guard let session = state.entries[ticket]?.pid else { return [] }
+            return pids { hark_session_members(session, $0, $1) }.filter { kill($0, in: session) }
+        }
         let children = children(of: getpid())
         let started = Set(state.entries.values.compactMap(\.pid))
         let halfBorn = state.entries.values.contains { $0.pid == nil && !$0.over }
@@ -137,7 +141,7 @@ final class Offspring: Sendable {
                 strays[child] = guards
                 if !guards.isEmpty { continue }
             }
-            kill(child, SIGKILL)
+            Glibc.kill(child, SIGKILL)
             if !hark_reap(child) { dying.append(child) }
         }
         state.strays = strays
@@ -167,19 +171,31 @@ final class Offspring: Sendable {
                 level.append(child)
             }
         }
-        kill(-pid, SIGKILL)
+        Glibc.kill(-pid, SIGKILL)
         for fd in descendants {
             _ = linux_pidfd_signal(fd, SIGKILL)
             close(fd)
         }
     }
 
-    static func children(of parent: pid_t) -> [pid_t] {
+    /// SIGKILL to a process that is not our child, if it still is what it was taken for. False if it is gone.
+    private static func kill(_ pid: pid_t, in session: pid_t) -> Bool {
+        let fd = linux_pidfd_open(pid)
+        guard fd >= 0 else { return false }
+        defer { close(fd) }
+        return getsid(pid) == session && linux_pidfd_signal(fd, SIGKILL) >= 0
+    }
+
+    private static func children(of parent: pid_t) -> [pid_t] {
+        pids { hark_children(parent, $0, $1) }
+    }
+
+    private static func pids(_ list: (UnsafeMutablePointer<pid_t>, Int) -> Int) -> [pid_t] {
         var capacity = 256
         while true {
             var count = 0
             let pids = [pid_t](unsafeUninitializedCapacity: capacity) { buffer, stored in
-                count = buffer.baseAddress.map { hark_children(parent, $0, capacity) } ?? 0
+                count = buffer.baseAddress.map { list($0, capacity) } ?? 0
                 stored = min(count, capacity)
             }
             if count <= capacity { return pids }
