@@ -130,7 +130,8 @@ struct ExecutableRunnerTests {
 
     @Test("a child has no descriptors of the worker's")
     func descriptors() async throws {
-        #expect(try await outcome(ofShell: "ls /proc/$$/fd | tr '\\n' ' '")?.text == #""0 1 2 ""#)
+        let script = "i=0; while [ $i -lt 200 ]; do [ -e /proc/self/fd/$i ] && printf '%s ' $i; i=$((i+1)); done"
+        #expect(try await outcome(ofShell: script)?.text == #""0 1 2 ""#)
     }
 
     // MARK: What can be started

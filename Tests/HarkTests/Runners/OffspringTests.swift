@@ -111,7 +111,8 @@ struct OffspringTests {
                 runner.start([claimed("it")])
                 #expect(await outlet.until { $0.outcomes.count == 1 })
                 let ticket = Offspring.shared.starting(nil)
-                let later = spawn("/bin/sleep", "1000")
+                let plain = spawn("/bin/sleep", "1000")
+                let later = spawn("/usr/bin/setsid", "/bin/sleep", "1000")
                 runner.start([claimed("it")])
                 #expect(await outlet.until { $0.outcomes.count == 2 })
                 Offspring.shared.started(ticket, later)
@@ -122,10 +123,36 @@ struct OffspringTests {
                 #expect(await outlet.until { $0.outcomes.count == 3 })
                 #expect(waitpid(later, nil, WNOHANG) == later, "its exit status is still there")
                 Offspring.shared.ended(ticket)
+                #expect(lives(plain))
+                kill(plain, SIGKILL)
+                waitpid(plain, nil, 0)
             }
             #expect(lives(before))
             kill(before, SIGKILL)
             waitpid(before, nil, 0)
+        }
+    }
+
+    @Test("neither tasks that run nor tasks that cannot be started leave descriptors behind")
+    func descriptors() async {
+        await #expect(processExitsWith: .success) {
+            let runner = try adopting(["it": "echo 1; echo 2 >&2", "slow": "exec sleep 1000"])
+            let broken = try ExecutableRunner(ExecutableSettings(commands: ["it": ["/nowhere"]]))
+            let outlet = CollectingOutlet()
+            await running(runner, outlet) {
+                await running(broken, outlet) {
+                    var open: [Int] = []
+                    for round in 1...5 {
+                        let slow = claimed("slow")
+                        runner.start((0..<20).map { _ in claimed("it") } + [slow])
+                        broken.start((0..<20).map { _ in claimed("it") })
+                        runner.stop(slow.claim, .shutdown, grace: .zero)
+                        #expect(await outlet.until { $0.outcomes.count == round * 41 })
+                        open.append(Workshop.files(in: "/proc/self/fd").count)
+                    }
+                    #expect(open.last.map { $0 <= open[0] + 2 } == true, "\(open)")
+                }
+            }
         }
     }
 
