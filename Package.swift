@@ -58,7 +58,7 @@ let package = Package(
         .executableTarget(name: "hark-main", dependencies: ["HarkCLI"], swiftSettings: strict),
 
         .target(name: "TestSupport", dependencies: ["HarkCluster", "HarkMigrations", "PQ", "CLinux"], path: "Tests/Support", swiftSettings: strict),
-        .testTarget(name: "PQTests", dependencies: ["PQ", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "PQTests", dependencies: ["PQ", "HarkCluster", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "HarkTests", dependencies: ["Hark", "PQ", "HarkMigrations", "CHarkFiles", "TestSupport", logging, lifecycle], swiftSettings: strict),
         .testTarget(name: "HarkCLITests", dependencies: ["HarkCLI", "Hark", "PQ", "HarkCluster", "TestSupport"], swiftSettings: strict),
     ],

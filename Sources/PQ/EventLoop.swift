@@ -187,9 +187,9 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
 
     func cancel(_ timer: Timer) { shared.withLock { $0.timers.remove(timer) } }
 
-    func cancel(_ watch: Watch) {
+    func cancel(_ watch: Watch, isClosed: Bool) {
         guard shared.withLock({ $0.watches.removeValue(forKey: watch.tag) }) != nil else { return }
-        _ = linux_epoll_remove(epoll, watch.fd)
+        if !isClosed { _ = linux_epoll_remove(epoll, watch.fd) }
         let mustWake = shared.withLock { $0.stopping && $0.takeSleep() }
         if mustWake { signal() }
     }

@@ -35,7 +35,11 @@ public final class Watch: Sendable {
     public func update(_ interest: Interest) { loop.update(self, interest) }
 
     /// No further calls; must come before the descriptor is closed. Harmless when repeated.
-    public func cancel() { loop.cancel(self) }
+    public func cancel() { loop.cancel(self, isClosed: false) }
+
+    /// No further calls, when somebody else has closed the descriptor. Epoll has forgotten it then, and its number may
+    /// by now be that of another descriptor, whose watch must not be taken away.
+    func cancelClosed() { loop.cancel(self, isClosed: true) }
 }
 
 /// One moment at which the loop will call somebody. Dropping the handle does not cancel it.

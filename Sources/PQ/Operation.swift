@@ -1,0 +1,129 @@
+internal import CLibpq
+
+/// One command of a connection, from the moment somebody asks for it until it is answered: what to send, which answers
+/// are due, what has come. Touched on the loop only.
+final class Operation: @unchecked Sendable {
+    enum Work {
+        case pipeline([[Query]])
+        case script(String)
+        /// The statement, and where its data comes from, chunk by chunk.
+        case copy(String, () -> [UInt8]?)
+    }
+
+    /// What the server still has to answer in pipeline mode. The number is that of the query, counted through all groups.
+    enum Step {
+        case prepare(Int, PreparedStatements.Variant)
+        case query(Int, Statement)
+        case sync
+    }
+
+    typealias Answer = Result<Rows, PostgresError>
+
+    let work: Work
+    var continuation: CheckedContinuation<Void, any Error>?
+
+    private var steps: [Step] = []
+    private var next = 0
+    private var isAnswered = false
+    private(set) var answers: [Answer?] = []
+    /// The first error of a script or COPY.
+    private(set) var failure: PostgresError?
+    private(set) var rows: Rows?
+
+    init(_ work: Work) { self.work = work }
+
+    /// The error that the server has already sent for this command, if that says why the connection went.
+    var lastWords: PostgresError? {
+        if let failure, failure.isConnectionLost { return failure }
+        for case .failure(let error)? in answers where error.isConnectionLost { return error }
+        return nil
+    }
+
+    /// The answers, group by group.
+    func grouped() -> [[Answer]] {
+        guard case .pipeline(let groups) = work else { return [] }
+        var index = 0
+        return groups.map { group in
+            group.map { query in
+                defer { index += 1 }
+                return answers[index] ?? .failure(.aborted(query.statement.name))
+            }
+        }
+    }
+
+    func expect(_ steps: [Step], queries: Int) {
+        self.steps = steps
+        answers = Array(repeating: nil, count: queries)
+    }
+
+    enum Progress {
+        case more
+        case done
+        /// The statement wants data for COPY.
+        case copyIn
+        case outOfStep
+    }
+
+    /// Takes what PQgetResult gave, nil included.
+    func take(_ result: OpaquePointer?, _ prepared: inout PreparedStatements) -> Progress {
+        if case .pipeline = work { return takeStep(result, &prepared) }
+        guard let result else { return .done }
+        switch PQresultStatus(result) {
+        case PGRES_COPY_IN:
+            PQclear(result)
+            return .copyIn
+        case PGRES_COPY_OUT, PGRES_COPY_BOTH:
+            PQclear(result)
+            return .outOfStep
+        case PGRES_FATAL_ERROR, PGRES_BAD_RESPONSE:
+            failure = failure ?? PostgresError(result: result, statement: nil)
+            PQclear(result)
+        default: rows = Rows(result)
+        }
+        return .more
+    }
+
+    private func takeStep(_ result: OpaquePointer?, _ prepared: inout PreparedStatements) -> Progress {
+        guard next < steps.count else {
+            PQclear(result)
+            return .outOfStep
+        }
+        guard let result else {
+            // The end of a query's results. One that comes before its result would be a loop without end.
+            guard isAnswered else { return .outOfStep }
+            isAnswered = false
+            next += 1
+            return .more
+        }
+        let status = PQresultStatus(result)
+        switch (steps[next], status) {
+        case (.sync, PGRES_PIPELINE_SYNC):
+            PQclear(result)
+            next += 1
+            return next == steps.count ? .done : .more
+        case (.sync, _), (_, PGRES_PIPELINE_SYNC), (_, PGRES_COPY_IN), (_, PGRES_COPY_OUT), (_, PGRES_COPY_BOTH):
+            // An error that comes where none is due is the server's last word.
+            if status == PGRES_FATAL_ERROR { failure = PostgresError(result: result, statement: nil) }
+            PQclear(result)
+            return .outOfStep
+        case (.prepare(let index, let variant), _):
+            if status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE {
+                answers[index] = .failure(PostgresError(result: result, statement: variant.name))
+            } else if status != PGRES_PIPELINE_ABORTED {
+                prepared.remember(variant)
+            }
+            PQclear(result)
+        case (.query(let index, let statement), PGRES_FATAL_ERROR), (.query(let index, let statement), PGRES_BAD_RESPONSE):
+            let error = PostgresError(result: result, statement: statement.name)
+            if error.sqlState == "26000" || error.isStalePlan { prepared.forget(statement.name) }
+            answers[index] = .failure(error)
+            PQclear(result)
+        case (.query, PGRES_PIPELINE_ABORTED):
+            PQclear(result)
+        case (.query(let index, _), _):
+            answers[index] = .success(Rows(result))
+        }
+        isAnswered = true
+        return .more
+    }
+}
