@@ -8,6 +8,9 @@
 // Who waits for what: Subprocess waits for the process and reads its pipes; it stops reading when the process has ended,
 // also if an orphan still holds a pipe. The body given to it returns only after `clear`, and until then the process is
 // not reaped: its id, and so its process group and session, stay ours to signal.
+//
+// After a stop the reason decides, whatever the exit code says: a program that ends itself cleanly on SIGTERM has, as a
+// rule, not done its work. One that had ended before the signal was sent is taken at its word.
 
 internal import CLinux
 import Glibc
@@ -122,7 +125,7 @@ public final class ExecutableRunner: Runner {
                 async let printed = gather(execution.standardOutput, child, outlet.loop)
                 async let stderr = log(execution.standardError, logger)
                 var ended = Ended(printed: await printed, stderr: await stderr, survivors: [])
-                await outlet.loop.readable(process.processDescriptor)
+                await child.ended(process.value, process.processDescriptor, on: outlet.loop)
                 ended.survivors = await Offspring.shared.clear(ticket, on: outlet.loop, until: EventLoop.now + Self.patience)
                 return ended
             }
