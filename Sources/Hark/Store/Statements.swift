@@ -26,6 +26,7 @@ enum SQL {
     static let beat = statement("beat")
     static let unregister = statement("unregister")
     static let suspects = statement("suspects")
+    static let orphans = statement("orphans")
     static let rescue = statement("rescue")
 
     static let buckets = statement("buckets")

@@ -61,6 +61,11 @@ struct Store: Sendable {
             }))
         }
         if trip.upkeep { steps += upkeep() }
+        if trip.orphans {
+            steps.append((Query(SQL.orphans, [.int32(worker.id)]), { rows, result in
+                for row in rows { result.suspects.append(Suspect(worker: try row.int32(0), processGone: true, graceLeft: .zero)) }
+            }))
+        }
         if !trip.askCancelled.isEmpty {
             let claims = byID(trip.askCancelled)
             steps.append((Query(SQL.cancelRequests, fence(trip.askCancelled)), { rows, result in

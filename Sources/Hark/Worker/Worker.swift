@@ -55,6 +55,9 @@ public actor Worker: Service {
         settings.stopGrace = options.stopGrace
         settings.retry = options.retry
         settings.untilEmpty = options.untilEmpty
+        settings.proofInterval = options.patience.proofInterval
+        settings.proofTimeout = options.patience.proofTimeout
+        settings.tripTimeout = options.patience.tripTimeout
         brain = WorkerState(settings, seed: UInt64.random(in: .min ... .max))
     }
 

@@ -28,6 +28,14 @@ public struct WorkerOptions: Sendable {
     public var incarnation: String?
     /// Ends by itself once no task is ready, scheduled or running in its queues.
     public var untilEmpty: Bool
+    /// After how long a silent listener, and a round trip without an answer, are doubted. Tests are less patient.
+    var patience = Patience()
+
+    struct Patience: Sendable {
+        var proofInterval = Duration.seconds(30)
+        var proofTimeout = Duration.seconds(5)
+        var tripTimeout = Duration.seconds(30)
+    }
 
     public init(
         database: Conninfo, signalDatabase: Conninfo? = nil, name: String = "worker", queues: [QueueSettings] = [QueueSettings(name: "default")],

@@ -1,4 +1,4 @@
-import Hark
+@testable import Hark
 import Logging
 import PQ
 import Synchronization
@@ -14,7 +14,7 @@ final class TestWorker: Sendable {
     init(
         _ database: Conninfo, signal: Conninfo? = nil, queues: [QueueSettings] = [QueueSettings(name: "default")], name: String = "test",
         poll: Duration = .seconds(60), drain: Duration = .seconds(30), grace: Duration = .seconds(5), retry: RetryPolicy = RetryPolicy(),
-        policies: [String: FunctionPolicy] = [:], unknownGrace: Duration? = nil, untilEmpty: Bool = false, more: (inout Functions) -> Void = { _ in }
+        policies: [String: FunctionPolicy] = [:], unknownGrace: Duration? = nil, untilEmpty: Bool = false, patience: WorkerOptions.Patience = .init(), more: (inout Functions) -> Void = { _ in }
     ) {
         var functions = Functions()
         functions.add("add") { (_: TaskContext, a: Int, b: Int) in a + b }
@@ -22,9 +22,10 @@ final class TestWorker: Sendable {
         more(&functions)
         let told = told
         // A poll of a minute: what a test sees within seconds was not found by polling.
-        let options = WorkerOptions(
+        var options = WorkerOptions(
             database: database, signalDatabase: signal, name: name, queues: queues, pollInterval: poll, stopGrace: grace, drainTimeout: drain,
             retry: retry, functions: policies, unknownFunctionGrace: unknownGrace, untilEmpty: untilEmpty)
+        options.patience = patience
         let worker = Worker(options, runners: [SwiftRunner(functions)], loop: EventLoop(name: name), logger: Logger(label: name) { _ in SwiftLogNoOpLogHandler() }) {
             told.add($0)
         }
