@@ -28,15 +28,15 @@ struct Leash: Sendable {
     ) async throws(ClusterError) -> Leash {
         let (releases, release) = AsyncStream.makeStream(of: Never.self)
         let (lines, line) = AsyncStream.makeStream(of: String.self)
-        let arguments: [String] = [
-            "--no-fork", "--wait", "30", "\(directory)/lock", "sh", "-c", script, directory,
+        let command = programs.user.command([
+            "flock", "--no-fork", "--wait", "30", "\(directory)/lock", "sh", "-c", script, directory,
             removing ? "immediate" : "fast", removing ? "remove" : "keep", socketDirectory,
-        ]
+        ])
         let end = Task.detached {
             defer { line.finish() }
             _ = try await Subprocess.run(
-                .name("flock"), arguments: Arguments(arguments), environment: programs.environment,
-                platformOptions: programs.user.options, input: .inputWriter, output: .sequence, error: .discarded
+                .name(command[0]), arguments: Arguments(Array(command.dropFirst())), environment: programs.environment,
+                platformOptions: Programs.options, input: .inputWriter, output: .sequence, error: .discarded
             ) { execution in
                 for try await text in execution.standardOutput.strings() {
                     line.yield(text)
