@@ -102,27 +102,30 @@ static const unsigned char file_33[] = {
 #embed "../../Sources/Hark/Store/SQL/retry_tasks.sql" suffix(, 0)
 };
 static const unsigned char file_34[] = {
-#embed "../../Sources/Hark/Store/SQL/show.sql" suffix(, 0)
+#embed "../../Sources/Hark/Store/SQL/settings.sql" suffix(, 0)
 };
 static const unsigned char file_35[] = {
-#embed "../../Sources/Hark/Store/SQL/snooze.sql" suffix(, 0)
+#embed "../../Sources/Hark/Store/SQL/show.sql" suffix(, 0)
 };
 static const unsigned char file_36[] = {
-#embed "../../Sources/Hark/Store/SQL/stats.sql" suffix(, 0)
+#embed "../../Sources/Hark/Store/SQL/snooze.sql" suffix(, 0)
 };
 static const unsigned char file_37[] = {
-#embed "../../Sources/Hark/Store/SQL/strays.sql" suffix(, 0)
+#embed "../../Sources/Hark/Store/SQL/stats.sql" suffix(, 0)
 };
 static const unsigned char file_38[] = {
-#embed "../../Sources/Hark/Store/SQL/suspects.sql" suffix(, 0)
+#embed "../../Sources/Hark/Store/SQL/strays.sql" suffix(, 0)
 };
 static const unsigned char file_39[] = {
-#embed "../../Sources/Hark/Store/SQL/unblock.sql" suffix(, 0)
+#embed "../../Sources/Hark/Store/SQL/suspects.sql" suffix(, 0)
 };
 static const unsigned char file_40[] = {
-#embed "../../Sources/Hark/Store/SQL/unregister.sql" suffix(, 0)
+#embed "../../Sources/Hark/Store/SQL/unblock.sql" suffix(, 0)
 };
 static const unsigned char file_41[] = {
+#embed "../../Sources/Hark/Store/SQL/unregister.sql" suffix(, 0)
+};
+static const unsigned char file_42[] = {
 #embed "../../Sources/Hark/Store/SQL/workers.sql" suffix(, 0)
 };
 
@@ -160,14 +163,15 @@ static const hark_embedded_file files[] = {
     {"Store/SQL/rescue.sql", file_31, sizeof file_31 - 1},
     {"Store/SQL/retry.sql", file_32, sizeof file_32 - 1},
     {"Store/SQL/retry_tasks.sql", file_33, sizeof file_33 - 1},
-    {"Store/SQL/show.sql", file_34, sizeof file_34 - 1},
-    {"Store/SQL/snooze.sql", file_35, sizeof file_35 - 1},
-    {"Store/SQL/stats.sql", file_36, sizeof file_36 - 1},
-    {"Store/SQL/strays.sql", file_37, sizeof file_37 - 1},
-    {"Store/SQL/suspects.sql", file_38, sizeof file_38 - 1},
-    {"Store/SQL/unblock.sql", file_39, sizeof file_39 - 1},
-    {"Store/SQL/unregister.sql", file_40, sizeof file_40 - 1},
-    {"Store/SQL/workers.sql", file_41, sizeof file_41 - 1},
+    {"Store/SQL/settings.sql", file_34, sizeof file_34 - 1},
+    {"Store/SQL/show.sql", file_35, sizeof file_35 - 1},
+    {"Store/SQL/snooze.sql", file_36, sizeof file_36 - 1},
+    {"Store/SQL/stats.sql", file_37, sizeof file_37 - 1},
+    {"Store/SQL/strays.sql", file_38, sizeof file_38 - 1},
+    {"Store/SQL/suspects.sql", file_39, sizeof file_39 - 1},
+    {"Store/SQL/unblock.sql", file_40, sizeof file_40 - 1},
+    {"Store/SQL/unregister.sql", file_41, sizeof file_41 - 1},
+    {"Store/SQL/workers.sql", file_42, sizeof file_42 - 1},
 };
 
 const hark_embedded_file *hark_files(size_t *count) {

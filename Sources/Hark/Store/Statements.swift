@@ -3,6 +3,8 @@ internal import PQ
 
 /// The statements of `Store/SQL/`, one file each, as they ship inside the binary.
 enum SQL {
+    static let settings = statement("settings")
+
     static let claim = statement("claim")
     static let lanes = statement("lanes")
     static let promote = statement("promote")

@@ -5,8 +5,7 @@ public struct WorkerOptions: Sendable {
     /// Where the tasks are.
     public var database: Conninfo
     /// The same database not through a pooler, when `database` goes through a transaction pooler: LISTEN and session
-    /// locks need a session. The work connection then uses unnamed statements only, and its planner settings must come
-    /// from the role (`migrations/grants.sql`).
+    /// locks need a session. The work connection then uses unnamed statements, and settings that last a transaction.
     public var signalDatabase: Conninfo?
     /// Stands in `hark.workers.name`, in the errors of tasks and in the log.
     public var name: String
