@@ -4,6 +4,8 @@
 // more. So the owner keeps a shell that reads from a pipe. However the owner ends, the kernel closes the pipe, the shell
 // reads the end of file, stops the server and, if so asked, removes the directory.
 //
+// Nobody reads what the shell says by then, so it must say nothing: a broken pipe would end pg_ctl before the server is down.
+//
 // The shell runs under flock(1) and so holds the directory's lock for as long as it lives. Whoever wants to use the
 // directory next waits for that lock: nobody meets a server that is about to be stopped by the leash of its last owner.
 
@@ -17,7 +19,7 @@ struct Leash: Sendable {
     private static let script = """
         echo held
         while read -r _; do :; done
-        pg_ctl stop -D "$0/data" -m "$1" -w
+        pg_ctl stop -D "$0/data" -m "$1" -w >/dev/null 2>&1
         [ "$2" = keep ] || rm -rf "$0" "$3"
         """
 

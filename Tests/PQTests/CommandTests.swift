@@ -115,8 +115,7 @@ struct CommandTests {
         let next = Statement(name: "next", sql: "select $1::int4, nextval('s')")
         let order = Events<Int>()
         // Holds the line until everybody stands in it.
-        let first = Task { try await connection.execute("select pg_sleep(0.2)") }
-        while try await !Self.isBusy(connection) {}
+        let gate = try await Gate(connection)
         var tasks: [Task<(Int, Int)?, any Error>] = []
         for number in 0..<200 {
             tasks.append(
@@ -144,7 +143,7 @@ struct CommandTests {
                 })
         }
         for (number, task) in tasks.enumerated() where number % 10 == 8 { task.cancel() }
-        _ = try await first.value
+        try await gate.open()
         var drawn: [(Int, Int)] = []
         for (number, task) in tasks.enumerated() {
             if number % 10 == 8 {
@@ -158,16 +157,6 @@ struct CommandTests {
         let line = drawn.sorted { $0.1 < $1.1 }.map(\.0)
         #expect(order.all.count == line.count)
         await connection.close()
-    }
-
-    /// Whether a command of this connection runs, as another session sees it.
-    private static func isBusy(_ connection: Connection) async throws -> Bool {
-        let observer = try await Connection.connect(
-            TestServer.shared.conninfo(), on: testLoop, timeout: .seconds(30))
-        let rows = try await observer.execute(
-            "select state = 'active' from pg_stat_activity where pid = $1", [.int32(connection.backendPid)])
-        await observer.close()
-        return try rows.first?.bool(0) ?? false
     }
 
     @Test("callers of one actor are served strictly in the order of their calls")
@@ -193,13 +182,12 @@ struct CommandTests {
     func cancelWaiting() async throws {
         let connection = try await connect()
         try await connection.script("create temp sequence s")
-        let blocker = Task { try await connection.execute("select pg_sleep(60)") }
-        while try await !Self.isBusy(connection) {}
+        let gate = try await Gate(connection)
         let waiter = Task { try await connection.execute("select nextval('s')") }
         waiter.cancel()
         await #expect(throws: CancellationError.self) { try await withDeadline(10, "the cancelled caller") { try await waiter.value } }
         try await connection.cancelRunning()
-        let error = await #expect(throws: PostgresError.self) { try await withDeadline(10, "the cancelled sleep") { try await blocker.value } }
+        let error = await #expect(throws: PostgresError.self) { try await gate.open() }
         #expect(error?.sqlState == "57014")
         #expect(try await connection.execute("select nextval('s')")[0].int(0) == 1)
         await connection.close()
