@@ -4,6 +4,8 @@
 // more. So the owner keeps a shell that reads from a pipe. However the owner ends, the kernel closes the pipe, the shell
 // reads the end of file, stops the server and, if so asked, removes the directory.
 //
+// Nobody reads what the shell says by then, so it must say nothing: a broken pipe would end pg_ctl before the server is down.
+//
 // The shell runs under flock(1) and so holds the directory's lock for as long as it lives. Whoever wants to use the
 // directory next waits for that lock: nobody meets a server that is about to be stopped by the leash of its last owner.
 
@@ -17,7 +19,7 @@ struct Leash: Sendable {
     private static let script = """
         echo held
         while read -r _; do :; done
-        pg_ctl stop -D "$0/data" -m "$1" -w
+        pg_ctl stop -D "$0/data" -m "$1" -w >/dev/null 2>&1
         [ "$2" = keep ] || rm -rf "$0" "$3"
         """
 
@@ -28,15 +30,15 @@ struct Leash: Sendable {
     ) async throws(ClusterError) -> Leash {
         let (releases, release) = AsyncStream.makeStream(of: Never.self)
         let (lines, line) = AsyncStream.makeStream(of: String.self)
-        let arguments: [String] = [
-            "--no-fork", "--wait", "30", "\(directory)/lock", "sh", "-c", script, directory,
+        let command = programs.user.command([
+            "flock", "--no-fork", "--wait", "30", "\(directory)/lock", "sh", "-c", script, directory,
             removing ? "immediate" : "fast", removing ? "remove" : "keep", socketDirectory,
-        ]
+        ])
         let end = Task.detached {
             defer { line.finish() }
             _ = try await Subprocess.run(
-                .name("flock"), arguments: Arguments(arguments), environment: programs.environment,
-                platformOptions: programs.user.options, input: .inputWriter, output: .sequence, error: .discarded
+                .name(command[0]), arguments: Arguments(Array(command.dropFirst())), environment: programs.environment,
+                platformOptions: Programs.options, input: .inputWriter, output: .sequence, error: .discarded
             ) { execution in
                 for try await text in execution.standardOutput.strings() {
                     line.yield(text)

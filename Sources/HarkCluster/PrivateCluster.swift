@@ -7,8 +7,8 @@
 //       .s.PGSQL.5432     the only way in: no TCP, and every local user who can enter the directory is trusted
 //
 // What a crash can leave behind, and what `start` makes of it: half an initdb (data.new) is removed; a server that still
-// runs is adopted; a postmaster.pid whose process is gone, or has become something else, is removed; backends that
-// outlive their postmaster for a moment make the first start fail, so it is tried again.
+// runs is adopted; a postmaster.pid whose process has become something else is removed; a postmaster that is just
+// dying, and backends that outlive it for a moment, make a start fail, so it is tried again.
 
 internal import FoundationEssentials
 internal import Glibc
@@ -30,6 +30,7 @@ public actor PrivateCluster {
     public nonisolated let version: Int
     private let programs: Programs
     private let settings: [String: String]
+    private let removing: Bool
     private var leash: Leash?
 
     /// Makes the cluster if `directory` has none, and starts the server.
@@ -46,6 +47,7 @@ public actor PrivateCluster {
         version = programs.version
         self.directory = path
         self.settings = settings
+        self.removing = removing
         socketDirectory = Self.socketDirectory(for: path, user)
         try user.own(path)
         try user.own(socketDirectory)
@@ -83,15 +85,17 @@ public actor PrivateCluster {
     public func start() async throws(ClusterError) {
         try writeSettings()
         if isRunning { return try await reload() }
-        var said = ""
-        for _ in 0..<5 {
+        var (said, reason) = ("", "")
+        for _ in 0..<20 {
+            let before = log.utf8.count
             let result = try await programs.run(
                 "pg_ctl", "start", "-D", data, "-l", "\(directory)/server.log", "-w", "-t", "60")
             if result.isSuccess { return }
             said = result.said
-            guard log.contains("pre-existing shared memory block") else { break }
+            reason = (String(log.utf8.dropFirst(before)) ?? "").split(separator: "\n").prefix(4).joined(separator: " / ")
+            let isEnding = reason.contains("pre-existing shared memory block") || reason.contains("\"postmaster.pid\" already exists")
+            guard isEnding else { break }
         }
-        let reason = log.split(separator: "\n").suffix(3).joined(separator: " / ")
         throw ClusterError("PostgreSQL does not start: \(reason.isEmpty ? said : reason)", remedy: "see \(directory)/server.log")
     }
 
@@ -105,7 +109,10 @@ public actor PrivateCluster {
 
     /// Stops the server and gives the directory up (removes it, if that was asked for at the beginning).
     public func end() async {
-        await leash.take()?.letGo()
+        guard let leash = leash.take() else { return }
+        await leash.letGo()
+        // The server's user can empty the directory, but not always take it out of its parent.
+        if removing { rmdir(directory) }
     }
 
     /// The server's main process, while it runs.

@@ -35,9 +35,10 @@ struct Programs: Sendable {
     /// - Returns: whether it ended with 0, and what it said on either output, at most 64 KiB.
     func run(_ name: String, _ arguments: String...) async throws(ClusterError) -> (isSuccess: Bool, said: String) {
         do {
+            let command = user.command([name] + arguments)
             let result = try await Subprocess.run(
-                .name(name), arguments: Arguments(arguments), environment: environment, platformOptions: user.options,
-                output: .string(limit: 1 << 16), error: .combinedWithOutput)
+                .name(command[0]), arguments: Arguments(Array(command.dropFirst())), environment: environment,
+                platformOptions: Self.options, output: .string(limit: 1 << 16), error: .combinedWithOutput)
             let said = result.standardOutput.trimming { $0.isWhitespace }
             return (result.terminationStatus.isSuccess, said)
         } catch {
@@ -47,6 +48,13 @@ struct Programs: Sendable {
 
     /// Nothing of ours may leak in (PGDATA, PGOPTIONS, a strange locale).
     var environment: Environment { .custom(["PATH": "\(folder):/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"]) }
+
+    /// A session of its own, so that Ctrl-C in the terminal does not reach the server.
+    static var options: PlatformOptions {
+        var options = PlatformOptions()
+        options.createSession = true
+        return options
+    }
 
     private static func say(_ name: String, _ argument: String) async -> String? {
         let result = try? await Subprocess.run(.name(name), arguments: [argument], output: .string(limit: 4096))
@@ -75,16 +83,10 @@ struct ServerUser: Sendable {
         return ServerUser(uid: entry.pw_uid, gid: entry.pw_gid, isOther: true)
     }
 
-    /// A session of its own, so that Ctrl-C in the terminal does not reach the server.
-    var options: PlatformOptions {
-        var options = PlatformOptions()
-        options.createSession = true
-        if isOther {
-            options.userID = uid
-            options.groupID = gid
-            options.supplementaryGroups = []
-        }
-        return options
+    /// `command` as this user. setpriv changes the user after exec: glibc's own calls for that, made between fork and exec
+    /// in a process with threads, wait for ever for threads that are not there.
+    func command(_ command: [String]) -> [String] {
+        isOther ? ["setpriv", "--reuid=\(uid)", "--regid=\(gid)", "--clear-groups", "--"] + command : command
     }
 
     /// Makes `folder`, with its parents, a place that only this user may enter.

@@ -69,7 +69,7 @@ public struct Conninfo: Sendable {
     /// One for each host, or this one when it names a single host or libpq has to choose between them by itself.
     var hostByHost: [Conninfo] {
         func list(_ key: String) -> [String] {
-            (effective(key) ?? "").split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+            effective(key).map { $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init) } ?? []
         }
         let (hosts, addresses, ports) = (list("host"), list("hostaddr"), list("port"))
         let count = max(hosts.count, addresses.count)

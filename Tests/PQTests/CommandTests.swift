@@ -7,7 +7,7 @@ import TestSupport
 struct CommandTests {
     private func connect(_ options: ConnectionOptions = .init()) async throws -> Connection {
         try await Connection.connect(
-            Conninfo(TestServer.shared.cluster().conninfo()), on: testLoop, timeout: .seconds(30), options: options)
+            TestServer.shared.conninfo(), on: testLoop, timeout: .seconds(30), options: options)
     }
 
     @Test("an error has its SQLSTATE, detail, constraint and the statement's name; the connection goes on")
@@ -163,7 +163,7 @@ struct CommandTests {
     /// Whether a command of this connection runs, as another session sees it.
     private static func isBusy(_ connection: Connection) async throws -> Bool {
         let observer = try await Connection.connect(
-            Conninfo(TestServer.shared.cluster().conninfo()), on: testLoop, timeout: .seconds(30))
+            TestServer.shared.conninfo(), on: testLoop, timeout: .seconds(30))
         let rows = try await observer.execute(
             "select state = 'active' from pg_stat_activity where pid = $1", [.int32(connection.backendPid)])
         await observer.close()

@@ -4,6 +4,11 @@ import Synchronization
 import Testing
 import TestSupport
 
+private final class Counter: Sendable {
+    private let count = Atomic<Int>(0)
+    func next() -> Int { count.add(1, ordering: .relaxed).newValue }
+}
+
 @Suite("The event loop")
 struct EventLoopTests {
     @Test("timers fire by deadline, then by age, and never early")
@@ -94,7 +99,7 @@ struct EventLoopTests {
 
     @Test("an actor on the loop is entered from a timer without a hop")
     func isolation() async throws {
-        actor Counter {
+        actor Tally {
             let loop: EventLoop
             var count = 0
             nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
@@ -104,7 +109,7 @@ struct EventLoopTests {
         }
         let loop = EventLoop()
         defer { loop.stop() }
-        let counter = Counter(loop)
+        let counter = Tally(loop)
         #expect(await counter.isOnLoop())
         let done = Events<Bool>()
         loop.at(EventLoop.now) { counter.assumeIsolated { $0.add() }; done.add(true) }
@@ -119,13 +124,13 @@ struct EventLoopTests {
     func wakeUps() async throws {
         let loop = EventLoop()
         defer { loop.stop() }
-        let count = Atomic<Int>(0)
+        let counter = Counter()
         let all = Events<Bool>()
         await withTaskGroup { group in
             for _ in 0..<8 {
                 group.addTask {
                     for _ in 0..<2000 {
-                        loop.run { if count.add(1, ordering: .relaxed).newValue == 16000 { all.add(true) } }
+                        loop.run { if counter.next() == 16000 { all.add(true) } }
                         await Task.yield()
                     }
                 }

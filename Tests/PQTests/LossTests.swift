@@ -6,7 +6,7 @@ import TestSupport
 
 @Suite("Losing the server")
 struct LossTests {
-    private func info() async throws -> Conninfo { try await Conninfo(TestServer.shared.cluster().conninfo()) }
+    private func info() async throws -> Conninfo { try await TestServer.shared.conninfo() }
 
     @Test("a session that the server ends while idle is reported once, with the server's words")
     func terminatedIdle() async throws {
@@ -98,7 +98,7 @@ struct LossTests {
 
     @Test("a server that never answers costs no more than the timeout", arguments: [Proxy.Kind.unix, .tcp])
     func silent(kind: Proxy.Kind) async throws {
-        let proxy = try await Proxy(to: TestServer.shared.cluster().socketDirectory, over: kind)
+        let proxy = try await TestServer.shared.proxy(over: kind)
         await proxy.stall()
         let address = try await proxy.conninfo(for: info())
         let start = EventLoop.now
@@ -116,8 +116,8 @@ struct LossTests {
     @Test("of several hosts the first that answers is taken, also behind one that swallows everything")
     func severalHosts() async throws {
         let (deaf, good) = try await (
-            Proxy(to: TestServer.shared.cluster().socketDirectory, over: .tcp),
-            Proxy(to: TestServer.shared.cluster().socketDirectory, over: .tcp)
+            TestServer.shared.proxy(over: .tcp),
+            TestServer.shared.proxy(over: .tcp)
         )
         await deaf.stall()
         let (first, second) = try await (deaf.conninfo(for: info()), good.conninfo(for: info()))
@@ -131,7 +131,7 @@ struct LossTests {
 
     @Test("a host that has to be looked up is looked up off the loop")
     func lookup() async throws {
-        let proxy = try await Proxy(to: TestServer.shared.cluster().socketDirectory, over: .tcp)
+        let proxy = try await TestServer.shared.proxy(over: .tcp)
         let named = try await proxy.conninfo(for: info()).with("host", "localhost")
         let connection = try await Connection.connect(named, on: testLoop, timeout: .seconds(30))
         #expect(try await connection.execute("select 1")[0].int(0) == 1)
@@ -143,7 +143,7 @@ struct LossTests {
 
     @Test("a cut or reset connection is lost at once, idle or busy", arguments: [Proxy.Kind.unix, .tcp], [true, false])
     func cut(kind: Proxy.Kind, reset: Bool) async throws {
-        let proxy = try await Proxy(to: TestServer.shared.cluster().socketDirectory, over: kind)
+        let proxy = try await TestServer.shared.proxy(over: kind)
         let closed = Events<PostgresError>()
         let address = try await proxy.conninfo(for: info())
         for isBusy in [false, true] {
@@ -166,7 +166,7 @@ struct LossTests {
 
     @Test("what a stalled link held back arrives when it goes on, and in order")
     func stall() async throws {
-        let proxy = try await Proxy(to: TestServer.shared.cluster().socketDirectory)
+        let proxy = try await TestServer.shared.proxy()
         let address = try await proxy.conninfo(for: info())
         let connection = try await Connection.connect(address, on: testLoop, timeout: .seconds(30))
         await proxy.stall()

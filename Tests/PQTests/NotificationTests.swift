@@ -5,7 +5,7 @@ import TestSupport
 @Suite("Notifications")
 struct NotificationTests {
     private func pair() async throws -> (Connection, Connection, Events<String>) {
-        let info = try await Conninfo(TestServer.shared.cluster().conninfo())
+        let info = try await TestServer.shared.conninfo()
         let heard = Events<String>()
         let listener = try await Connection.connect(info, on: testLoop, timeout: .seconds(30), onNotification: { heard.add($0.payload) })
         return (listener, try await Connection.connect(info, on: testLoop, timeout: .seconds(30)), heard)
@@ -13,7 +13,7 @@ struct NotificationTests {
 
     @Test("a notification reaches a connection that does nothing")
     func idle() async throws {
-        let info = try await Conninfo(TestServer.shared.cluster().conninfo())
+        let info = try await TestServer.shared.conninfo()
         let heard = Events<PQ.Notification>()
         let listener = try await Connection.connect(info, on: testLoop, timeout: .seconds(30), onNotification: { heard.add($0) })
         let sender = try await Connection.connect(info, on: testLoop, timeout: .seconds(30))

@@ -6,7 +6,7 @@ import TestSupport
 struct ValueTests {
     private func connect() async throws -> Connection {
         try await Connection.connect(
-            Conninfo(TestServer.shared.cluster().conninfo()), on: testLoop, timeout: .seconds(30))
+            TestServer.shared.conninfo(), on: testLoop, timeout: .seconds(30))
     }
 
     @Test("every kind of parameter arrives as what it is, and comes back, in both formats", arguments: [true, false])

@@ -40,6 +40,16 @@ public actor TestServer {
     /// The shared server's cluster.
     public func cluster() async throws -> PrivateCluster { try await start().cluster }
 
+    /// How to reach a database of the shared server; by default one that all tests share.
+    public func conninfo(database: String = "postgres") async throws -> Conninfo {
+        try await Conninfo(start().cluster.conninfo(database: database))
+    }
+
+    /// A proxy in front of the shared server. The test stops it.
+    public func proxy(over kind: Proxy.Kind = .unix) async throws -> Proxy {
+        try await Proxy(to: start().cluster.socketDirectory, over: kind)
+    }
+
     /// A new database, empty or a copy of `template`.
     public func database(template: String = "template0") async throws -> TestDatabase {
         let running = try await start()
