@@ -33,6 +33,7 @@ final class CollectingOutlet: RunnerOutlet {
 
     var logger: Logger { Logger(label: "test") { _ in Handler(outlet: self) } }
     var outcomes: [(claim: Claim, outcome: Outcome)] { state.withLock { $0.outcomes.map { (claim: $0.0, outcome: $0.1) } } }
+    var count: Int { state.withLock(\.outcomes.count) }
     var alive: [Claim] { state.withLock(\.alive) }
     var extended: [Duration] { state.withLock { $0.extended.map(\.1) } }
     var lines: [Line] { state.withLock(\.lines) }

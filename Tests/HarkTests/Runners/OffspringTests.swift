@@ -66,7 +66,7 @@ struct OffspringTests {
                 #expect(await outlet.until { $0.lines.count == 2 })
                 for round in 1...5 {
                     runner.start([claimed("short")])
-                    #expect(await outlet.until { $0.outcomes.count == round })
+                    #expect(await outlet.until { $0.count == round })
                 }
                 for line in outlet.lines { #expect(pid_t(line.text).map(lives) == true) }
                 shop.write("go", "")
@@ -94,7 +94,7 @@ struct OffspringTests {
                 let pid = pid_t(outlet.outcome(of: short.claim)?.text?.filter(\.isNumber) ?? "") ?? 0
                 #expect(lives(pid))
                 shop.write("go", "")
-                #expect(await outlet.until { $0.outcomes.count == 2 })
+                #expect(await outlet.until { $0.count == 2 })
                 #expect(!lives(pid))
             }
             #expect(children().isEmpty)
@@ -109,18 +109,18 @@ struct OffspringTests {
             let outlet = CollectingOutlet()
             await running(runner, outlet) {
                 runner.start([claimed("it")])
-                #expect(await outlet.until { $0.outcomes.count == 1 })
+                #expect(await outlet.until { $0.count == 1 })
                 let ticket = Offspring.shared.starting(nil)
                 let plain = spawn("/bin/sleep", "1000")
                 let later = spawn("/usr/bin/setsid", "/bin/sleep", "1000")
                 runner.start([claimed("it")])
-                #expect(await outlet.until { $0.outcomes.count == 2 })
+                #expect(await outlet.until { $0.count == 2 })
                 Offspring.shared.started(ticket, later)
                 kill(later, SIGKILL)
                 var info = siginfo_t()
                 waitid(P_PID, id_t(later), &info, WEXITED | WNOWAIT)
                 runner.start([claimed("it")])
-                #expect(await outlet.until { $0.outcomes.count == 3 })
+                #expect(await outlet.until { $0.count == 3 })
                 #expect(waitpid(later, nil, WNOHANG) == later, "its exit status is still there")
                 Offspring.shared.ended(ticket)
                 #expect(lives(plain))
@@ -147,7 +147,7 @@ struct OffspringTests {
                         runner.start((0..<20).map { _ in claimed("it") } + [slow])
                         broken.start((0..<20).map { _ in claimed("it") })
                         runner.stop(slow.claim, .shutdown, grace: .zero)
-                        #expect(await outlet.until { $0.outcomes.count == round * 41 })
+                        #expect(await outlet.until { $0.count == round * 41 })
                         open.append(Workshop.files(in: "/proc/self/fd").count)
                     }
                     #expect(open.last.map { $0 <= open[0] + 2 } == true, "\(open)")
@@ -164,7 +164,7 @@ struct OffspringTests {
             await running(runner, outlet) {
                 for round in 1...50 {
                     runner.start((0..<10).map { _ in claimed("it") })
-                    #expect(await outlet.until { $0.outcomes.count == round * 10 })
+                    #expect(await outlet.until { $0.count == round * 10 })
                 }
             }
             #expect(outlet.outcomes.allSatisfy { $0.outcome == .completed(result: nil) })

@@ -12,7 +12,7 @@ struct SlotPoolTests {
         let run = Task { await pool.run(outlet) { _, _ in .completed(result: nil) } }
         for round in 1...20 {
             pool.submit((0..<500).map { _ in claimed("noop") })
-            #expect(await outlet.until { $0.outcomes.count == round * 500 })
+            #expect(await outlet.until { $0.count == round * 500 })
         }
         #expect(pool.count < 10)
         pool.close()
@@ -34,7 +34,7 @@ struct SlotPoolTests {
         pool.submit((0..<100).map { _ in claimed("noop") })
         if closing { pool.close() }
         let run = Task { await pool.run(outlet) { _, _ in .completed(result: nil) } }
-        #expect(await outlet.until { $0.outcomes.count == 100 })
+        #expect(await outlet.until { $0.count == 100 })
         pool.close()
         await run.value
     }

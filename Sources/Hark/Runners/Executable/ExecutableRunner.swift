@@ -50,7 +50,8 @@ public final class ExecutableRunner: Runner {
     public func run(_ outlet: any RunnerOutlet) async {
         self.outlet.withLock { $0 = outlet }
         if settings.adoptsOrphans, !Offspring.shared.adopt() {
-            outlet.logger.warning("the kernel does not let this worker adopt orphans: processes that leave their session may survive their task")
+            outlet.logger.warning(
+                "the kernel does not let this worker adopt orphans: a process that leaves its session may survive its task")
         }
         await withTaskCancellationHandler {
             await pool.run(outlet) { [self] task, _ in
@@ -113,7 +114,7 @@ public final class ExecutableRunner: Runner {
         do {
             let result = try await Subprocess.run(
                 .path(FilePath(program)), arguments: Arguments(Array(command.dropFirst())),
-                environment: .custom(Dictionary(uniqueKeysWithValues: environment.map { (.init(stringLiteral: $0.key), $0.value) })),
+                environment: .custom(environment.reduce(into: [:]) { $0[.init(stringLiteral: $1.key)] = $1.value }),
                 workingDirectory: settings.workingDirectory.map { FilePath($0) }, platformOptions: options,
                 input: .fileDescriptor(FileDescriptor(rawValue: stdin), closeAfterSpawningProcess: true),
                 output: .sequence, error: .sequence
