@@ -60,7 +60,7 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["HarkCluster", "HarkMigrations", "PQ", "CLinux"], path: "Tests/Support", swiftSettings: strict),
         .testTarget(name: "PQTests", dependencies: ["PQ", "HarkCluster", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "HarkTests", dependencies: ["Hark", "PQ", "HarkMigrations", "CHarkFiles", "TestSupport", logging, lifecycle], swiftSettings: strict),
-        .testTarget(name: "HarkCLITests", dependencies: ["HarkCLI", "Hark", "PQ", "HarkCluster", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "HarkCLITests", dependencies: ["HarkCLI", arguments, "Hark", "PQ", "HarkCluster", "TestSupport"], swiftSettings: strict),
     ],
     cLanguageStandard: .c2x
 )
