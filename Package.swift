@@ -56,12 +56,12 @@ let package = Package(
             name: "HarkCLI",
             dependencies: ["Hark", "HarkMigrations", "HarkCluster", "PQ", "CLinux", arguments, logging, lifecycle, signals, toml],
             swiftSettings: strict),
-        .executableTarget(name: "hark-main", dependencies: ["HarkCLI"], swiftSettings: strict),
+        .executableTarget(name: "hark-main", dependencies: ["HarkCLI", arguments], swiftSettings: strict),
 
         .target(name: "TestSupport", dependencies: ["HarkCluster", "HarkMigrations", "PQ", "CLinux"], path: "Tests/Support", swiftSettings: strict),
         .testTarget(name: "PQTests", dependencies: ["PQ", "HarkCluster", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "HarkTests", dependencies: ["Hark", "PQ", "HarkMigrations", "CHarkFiles", "TestSupport", logging, lifecycle], swiftSettings: strict),
-        .testTarget(name: "HarkCLITests", dependencies: ["HarkCLI", "Hark", "PQ", "HarkCluster", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "HarkCLITests", dependencies: ["HarkCLI", arguments, "Hark", "PQ", "HarkCluster", "TestSupport"], swiftSettings: strict),
     ],
     cLanguageStandard: .c2x
 )

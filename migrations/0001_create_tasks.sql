@@ -50,7 +50,7 @@ create table hark.tasks (
   errors               jsonb,
 
   constraint "state must be one of Hark's seven states" check
-    (state in ('scheduled', 'blocked', 'ready', 'running', 'completed', 'failed', 'cancelled')) no inherit,
+    (state in ('ready', 'running', 'scheduled', 'blocked', 'completed', 'failed', 'cancelled')) no inherit,
   constraint "queue must have 1 to 100 characters" check (char_length(queue) between 1 and 100) no inherit,
   constraint "function must have 1 to 100 characters" check (char_length(function) between 1 and 100) no inherit,
   constraint "args must be a JSON list or object" check (jsonb_typeof(args) in ('array', 'object')) no inherit,

@@ -154,6 +154,9 @@ create trigger carry_to_live after update of state on hark.tasks_finished for ea
   when (NEW.state in ('ready', 'scheduled'))
   execute function hark.carry_to_live();
 
+-- Whoever may execute a trigger function can put it on a table of his own and feed it rows.
+revoke execute on function hark.guard_change(), hark.keep_cancelled(), hark.carry_to_finished(), hark.carry_to_live() from public;
+
 -- Locks a task for hark.retry and hark.cancel without ever waiting. Null when it cannot be had; why_not then says why.
 create function hark.try_to_take(task_id bigint, out state text, out unique_key text, out why_not text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$

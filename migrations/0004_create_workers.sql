@@ -16,7 +16,7 @@
 -- A worker that was given up for dead and lives after all does no harm: rescue has taken its tokens out of its tasks, so
 -- what it writes changes nothing, and its next beat finds no row and tells it to register anew. Its last claim may
 -- still be under way when its row goes; tasks that run for a worker without a row are orphans, which the eldest worker
--- looks for.
+-- looks for now and then.
 
 create table hark.workers (
   id             integer generated always as identity primary key,

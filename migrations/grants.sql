@@ -6,12 +6,6 @@
 --   hark_viewer    reads everything
 --
 -- Roles are NOLOGIN; grant them to your own: grant hark_enqueuer to webapp;
--- Settings of a role are not inherited by its members. Only behind a transaction pooler, where a worker cannot set them
--- itself, give them to the worker's login role:
---   alter role myworker set hark.worker = on;
---   alter role myworker set jit = off;
---   alter role myworker set enable_seqscan = off;
---   alter role myworker set plan_cache_mode = force_generic_plan;
 
 do $$
 declare

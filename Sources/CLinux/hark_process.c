@@ -65,25 +65,48 @@ bool hark_has_ended(pid_t pid) {
     return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
 }
 
+/* State and parent of a process, from its stat file. */
+static bool look_at(const char *pid, char *state, int *parent) {
+    char path[300], line[512];
+    snprintf(path, sizeof(path), "/proc/%s/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    ssize_t length = read(fd, line, sizeof(line) - 1);
+    close(fd);
+    if (length <= 0) return false;
+    line[length] = 0;
+    char *end = strrchr(line, ')'); /* a name may hold anything, parentheses too */
+    return end != NULL && sscanf(end + 1, " %c %d", state, parent) == 2;
+}
+
 /* Kernels without CONFIG_PROC_CHILDREN: everybody's stat. */
 static size_t children_by_stat(pid_t parent, pid_t *pids, size_t capacity) {
     DIR *processes = opendir("/proc");
     if (processes == NULL) return 0;
     size_t count = 0;
     for (struct dirent *entry; (entry = readdir(processes)) != NULL;) {
+        char state;
+        int ppid;
         if (entry->d_name[0] < '1' || entry->d_name[0] > '9') continue;
-        char path[300], line[512];
-        snprintf(path, sizeof(path), "/proc/%s/stat", entry->d_name);
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0) continue;
-        ssize_t length = read(fd, line, sizeof(line) - 1);
-        close(fd);
-        if (length <= 0) continue;
-        line[length] = 0;
-        char *end = strrchr(line, ')');
-        int ppid = 0;
-        if (end == NULL || sscanf(end + 1, " %*c %d", &ppid) != 1 || ppid != parent) continue;
+        if (!look_at(entry->d_name, &state, &ppid) || ppid != parent) continue;
         if (count < capacity) pids[count] = (pid_t)atoi(entry->d_name);
+        count += 1;
+    }
+    closedir(processes);
+    return count;
+}
+
+size_t hark_session_members(pid_t session, pid_t *pids, size_t capacity) {
+    DIR *processes = opendir("/proc");
+    if (processes == NULL) return 0;
+    size_t count = 0;
+    for (struct dirent *entry; (entry = readdir(processes)) != NULL;) {
+        char state;
+        int ppid;
+        pid_t pid = (pid_t)atoi(entry->d_name);
+        if (pid <= 0 || pid == session || getsid(pid) != session) continue;
+        if (!look_at(entry->d_name, &state, &ppid) || state == 'Z' || state == 'X') continue;
+        if (count < capacity) pids[count] = pid;
         count += 1;
     }
     closedir(processes);

@@ -16,11 +16,11 @@ struct HarkCommand: AsyncParsableCommand {
             """,
         version: HarkVersion.current,
         groupedSubcommands: [
-            CommandGroup(name: "Run:", subcommands: [DevCommand.self, MigrateCommand.self, WorkCommand.self]),
+            CommandGroup(name: "Run", subcommands: [DevCommand.self, MigrateCommand.self, WorkCommand.self]),
             CommandGroup(
-                name: "Tasks:",
+                name: "Tasks",
                 subcommands: [EnqueueCommand.self, ListCommand.self, ShowCommand.self, WaitCommand.self, RetryCommand.self, CancelCommand.self]),
-            CommandGroup(name: "Health:", subcommands: [WorkersCommand.self, StatsCommand.self, DoctorCommand.self]),
+            CommandGroup(name: "Health", subcommands: [WorkersCommand.self, StatsCommand.self, DoctorCommand.self]),
         ]
     )
 }

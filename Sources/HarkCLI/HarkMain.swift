@@ -25,12 +25,22 @@ public enum HarkMain {
     /// - Returns: the exit code.
     static func run(_ arguments: [String]) async -> Int32 {
         do {
+            try refuseUnknownVerb(arguments.first)
             var command = try HarkCommand.parseAsRoot(arguments)
             if var waiting = command as? any AsyncParsableCommand { try await waiting.run() } else { try command.run() }
             return 0
         } catch {
             return report(error)
         }
+    }
+
+    private static func refuseUnknownVerb(_ verb: String?) throws {
+        guard let verb, !verb.hasPrefix("-") else { return }
+        let verbs = HarkCommand.configuration.groupedSubcommands.flatMap(\.subcommands).compactMap(\.configuration.commandName)
+        // The last two are the argument parser's own.
+        if verbs.contains(verb) || verb == "help" || verb.hasPrefix("_") { return }
+        let nearest = Nearest.name(to: verb, among: verbs).map { "did you mean hark \($0)?" } ?? "see hark --help"
+        throw Failure.usage("there is no verb \(verb); \(nearest)")
     }
 
     private static func report(_ error: any Error) -> Int32 {

@@ -24,4 +24,7 @@ bool hark_has_ended(pid_t pid);
    `capacity` were stored. */
 size_t hark_children(pid_t parent, pid_t *_Nonnull pids, size_t capacity);
 
+/* The same for the members of a session, less its leader and those that have ended. */
+size_t hark_session_members(pid_t session, pid_t *_Nonnull pids, size_t capacity);
+
 #endif

@@ -3,6 +3,8 @@ internal import PQ
 
 /// The statements of `Store/SQL/`, one file each, as they ship inside the binary.
 enum SQL {
+    static let settings = statement("settings")
+
     static let claim = statement("claim")
     static let lanes = statement("lanes")
     static let promote = statement("promote")
@@ -26,6 +28,7 @@ enum SQL {
     static let beat = statement("beat")
     static let unregister = statement("unregister")
     static let suspects = statement("suspects")
+    static let orphans = statement("orphans")
     static let rescue = statement("rescue")
 
     static let buckets = statement("buckets")

@@ -19,6 +19,8 @@ struct Store: Sendable {
 
     let connection: Connection
     let worker: Worker
+    /// The connection goes through a transaction pooler: each transaction brings its own settings.
+    let isPooled: Bool
 
     private typealias Step = (query: Query, take: (Rows, inout TripResult) throws -> Void)
 
@@ -30,6 +32,7 @@ struct Store: Sendable {
         }
         let steps = steps(of: trip)
         if !steps.isEmpty { groups.append(steps) }
+        if isPooled { groups = groups.map { [(Query(SQL.settings), { _, _ in })] + $0 } }
         let answers = try await connection.pipeline(groups.map { $0.map(\.query) })
         var result = TripResult()
         for (steps, answers) in zip(groups, answers) {
@@ -61,6 +64,11 @@ struct Store: Sendable {
             }))
         }
         if trip.upkeep { steps += upkeep() }
+        if trip.orphans {
+            steps.append((Query(SQL.orphans, [.int32(worker.id)]), { rows, result in
+                for row in rows { result.suspects.append(Suspect(worker: try row.int32(0), processGone: true, graceLeft: .zero)) }
+            }))
+        }
         if !trip.askCancelled.isEmpty {
             let claims = byID(trip.askCancelled)
             steps.append((Query(SQL.cancelRequests, fence(trip.askCancelled)), { rows, result in

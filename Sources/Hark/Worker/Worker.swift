@@ -55,6 +55,9 @@ public actor Worker: Service {
         settings.stopGrace = options.stopGrace
         settings.retry = options.retry
         settings.untilEmpty = options.untilEmpty
+        settings.proofInterval = options.patience.proofInterval
+        settings.proofTimeout = options.patience.proofTimeout
+        settings.tripTimeout = options.patience.tripTimeout
         brain = WorkerState(settings, seed: UInt64.random(in: .min ... .max))
     }
 
@@ -178,6 +181,8 @@ public actor Worker: Service {
 
     // MARK: - Connections
 
+    private var isPooled: Bool { options.signalDatabase != nil }
+
     private func connect(_ link: Link, after wait: Duration) async {
         if wait > .zero { try? await loop.sleep(until: EventLoop.now + wait) }
         guard !hasEnded else { return }
@@ -213,11 +218,10 @@ public actor Worker: Service {
     }
 
     private func connectWork() async throws {
-        let pooled = options.signalDatabase != nil
         let identity = ConnectionBox()
         let connection = try await Connection.connect(
             options.database.asWorker(named: options.name), on: loop, timeout: .seconds(10),
-            options: ConnectionOptions(prepared: !pooled, setup: pooled ? [] : SessionSetup.work),
+            options: ConnectionOptions(prepared: !isPooled, setup: isPooled ? [] : SessionSetup.work),
             onClosed: { [weak self] error in self?.post { $0.lostWork(identity.value, "\(error)") } })
         identity.value = ObjectIdentifier(connection)
         work = connection
@@ -239,7 +243,8 @@ public actor Worker: Service {
         case .work:
             let old = work
             work = nil
-            try? await old?.cancelRunning()
+            // Asking the server to stop goes over a connection of its own, which may hang like the other one.
+            if let old { Task { try? await old.cancelRunning() } }
             await old?.close()
         }
         tell(.disconnected(link, reason: reason))
@@ -262,7 +267,8 @@ public actor Worker: Service {
             worker: Store.Worker(
                 id: workerID, queues: brain.queues.map(\.settings.name), functions: Array(brain.settings.functions),
                 functionPolicies: options.functionPolicies, queuePolicies: options.queuePolicies,
-                unknownFunctionGrace: options.unknownFunctionGrace))
+                unknownFunctionGrace: options.unknownFunctionGrace),
+            isPooled: isPooled)
         do {
             tell(.tripped(try await store.perform(trip)))
         } catch let error as PostgresError {

@@ -5,8 +5,7 @@ public struct WorkerOptions: Sendable {
     /// Where the tasks are.
     public var database: Conninfo
     /// The same database not through a pooler, when `database` goes through a transaction pooler: LISTEN and session
-    /// locks need a session. The work connection then uses unnamed statements only, and its planner settings must come
-    /// from the role (`migrations/grants.sql`).
+    /// locks need a session. The work connection then uses unnamed statements, and settings that last a transaction.
     public var signalDatabase: Conninfo?
     /// Stands in `hark.workers.name`, in the errors of tasks and in the log.
     public var name: String
@@ -28,6 +27,14 @@ public struct WorkerOptions: Sendable {
     public var incarnation: String?
     /// Ends by itself once no task is ready, scheduled or running in its queues.
     public var untilEmpty: Bool
+    /// After how long a silent listener, and a round trip without an answer, are doubted. Tests are less patient.
+    var patience = Patience()
+
+    struct Patience: Sendable {
+        var proofInterval = Duration.seconds(30)
+        var proofTimeout = Duration.seconds(5)
+        var tripTimeout = Duration.seconds(30)
+    }
 
     public init(
         database: Conninfo, signalDatabase: Conninfo? = nil, name: String = "worker", queues: [QueueSettings] = [QueueSettings(name: "default")],

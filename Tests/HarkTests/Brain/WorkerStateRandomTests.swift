@@ -6,7 +6,7 @@ import Testing
 struct WorkerStateRandomTests {
     static let seeds: [UInt64] = {
         var random = SystemRandomNumberGenerator()
-        return (0..<150).map { _ in random.next() } + Array(0..<50)
+        return (0..<40).map { _ in random.next() } + Array(0..<20)
     }()
 
     @Test("nothing waits while the worker sleeps, and every task is finished", arguments: seeds)

@@ -11,12 +11,19 @@ final class CollectingOutlet: RunnerOutlet {
         let metadata: [String: String]
     }
 
+    private struct Waiting: Sendable {
+        let condition: @Sendable (CollectingOutlet) -> Bool
+        let continuation: CheckedContinuation<Bool, Never>
+        let timer: Timer
+    }
+
     private struct State {
         var outcomes: [(Claim, Outcome)] = []
         var alive: [Claim] = []
         var extended: [(Claim, Duration)] = []
         var lines: [Line] = []
-        var waiting: [(condition: @Sendable (CollectingOutlet) -> Bool, continuation: CheckedContinuation<Bool, Never>, timer: Timer)] = []
+        var waiting: [Waiting] = []
+        var changes = 0
     }
 
     let loop = EventLoop(name: "test-loop")
@@ -26,6 +33,7 @@ final class CollectingOutlet: RunnerOutlet {
 
     var logger: Logger { Logger(label: "test") { _ in Handler(outlet: self) } }
     var outcomes: [(claim: Claim, outcome: Outcome)] { state.withLock { $0.outcomes.map { (claim: $0.0, outcome: $0.1) } } }
+    var count: Int { state.withLock(\.outcomes.count) }
     var alive: [Claim] { state.withLock(\.alive) }
     var extended: [Duration] { state.withLock { $0.extended.map(\.1) } }
     var lines: [Line] { state.withLock(\.lines) }
@@ -43,25 +51,34 @@ final class CollectingOutlet: RunnerOutlet {
                 for waiting in state.waiting { waiting.continuation.resume(returning: false) }
                 state.waiting = []
             } }
-            state.withLock { $0.waiting.append((condition, continuation, timer)) }
-            note { _ in }
+            settle(Waiting(condition: condition, continuation: continuation, timer: timer))
+        }
+    }
+
+    /// Resumes or puts back; looks again if more was said meanwhile, since whoever said it did not find `one` waiting.
+    private func settle(_ one: Waiting) {
+        while true {
+            let seen = state.withLock(\.changes)
+            if one.condition(self) {
+                one.timer.cancel()
+                return one.continuation.resume(returning: true)
+            }
+            let back = state.withLock { state in
+                if state.changes == seen { state.waiting.append(one) }
+                return state.changes == seen
+            }
+            if back { return }
         }
     }
 
     private func note(_ change: (inout State) -> Void) {
         let waiting = state.withLock { state in
             change(&state)
+            state.changes += 1
             defer { state.waiting = [] }
             return state.waiting
         }
-        for one in waiting {
-            if one.condition(self) {
-                one.timer.cancel()
-                one.continuation.resume(returning: true)
-            } else {
-                state.withLock { $0.waiting.append(one) }
-            }
-        }
+        for one in waiting { settle(one) }
     }
 
     private struct Handler: LogHandler {

@@ -130,7 +130,8 @@ struct ExecutableRunnerTests {
 
     @Test("a child has no descriptors of the worker's")
     func descriptors() async throws {
-        #expect(try await outcome(ofShell: "ls /proc/$$/fd | tr '\\n' ' '")?.text == #""0 1 2 ""#)
+        let script = "i=0; while [ $i -lt 200 ]; do [ -e /proc/self/fd/$i ] && printf '%s ' $i; i=$((i+1)); done"
+        #expect(try await outcome(ofShell: script)?.text == #""0 1 2 ""#)
     }
 
     // MARK: What can be started
@@ -211,13 +212,15 @@ struct ExecutableRunnerTests {
             s.sendto(b"EXTEND_TIMEOUT_USEC=2500000", name)
             s.sendto(b"EXTEND_TIMEOUT_USEC=nonsense\\n\\xff\\x00", name)
             r, w = os.pipe()
-            socket.send_fds(s, [b"BARRIER=1"], [w], 0, name)
+            s.connect(name)
+            socket.send_fds(s, [b"BARRIER=1"], [w])
             os.close(w)
             os.read(r, 1)
             """
         let runner = try ExecutableRunner(ExecutableSettings(commands: ["it": ["python3", "-c", script]]))
         let task = claimed("it")
-        #expect(await outcome(runner, task, outlet) == .completed(result: nil))
+        let result = await outcome(runner, task, outlet)
+        #expect(result == .completed(result: nil))
         #expect(outlet.alive == [task.claim])
         #expect(outlet.extended == [.milliseconds(2500)])
     }
@@ -225,8 +228,8 @@ struct ExecutableRunnerTests {
     @Test(
         "a child that is asked to stop gets SIGTERM, and its task the outcome of the reason",
         arguments: [
-            (StopReason.timeout, Outcome.errored(AttemptError(.timeout, "ran longer than its timeout of 30 s and was stopped", detail: "up\nterm"))),
-            (.cancelled, .cancelled(AttemptError(.cancelled, "was cancelled while it ran", detail: "up\nterm"))),
+            (StopReason.timeout, Outcome.errored(AttemptError(.timeout, "ran longer than its timeout of 30 s and was stopped"))),
+            (.cancelled, .cancelled(AttemptError(.cancelled, "was cancelled while it ran"))),
             (.shutdown, .released), (.lost, .released),
         ])
     func stop(_ reason: StopReason, _ expected: Outcome) async throws {
@@ -240,7 +243,10 @@ struct ExecutableRunnerTests {
             #expect(await outlet.until { !$0.outcomes.isEmpty })
             runner.stop(task.claim, .cancelled, grace: .zero)
         }
-        #expect(outlet.outcomes.map(\.outcome) == [expected])
+        #expect(outlet.outcomes.count == 1 && outlet.lines.contains { $0.text == "term" })
+        let ended = outlet.outcome(of: task.claim)
+        #expect(ended?.error?.message == expected.error?.message && ended?.error?.kind == expected.error?.kind)
+        if expected == .released { #expect(ended == .released) }
     }
 
     @Test("a child that ignores SIGTERM is killed after the grace, with all it has started")
@@ -303,7 +309,7 @@ struct ExecutableRunnerTests {
         await running(runner, outlet) {
             for start in stride(from: 0, to: tasks.count, by: 10) {
                 runner.start(Array(tasks[start..<start + 10]))
-                #expect(await outlet.until { $0.outcomes.count == start + 10 })
+                #expect(await outlet.until { $0.count == start + 10 })
             }
         }
         #expect(outlet.outcomes.count == 500 && Set(outlet.outcomes.map(\.claim)).count == 500)

@@ -114,12 +114,12 @@ struct SwiftRunnerTests {
             #expect(await outlet.until { $0.alive.count == 21 })
             runner.stop(victim.claim, .timeout, grace: .zero)
             runner.stop(victim.claim, .cancelled, grace: .zero)
-            #expect(await outlet.until { $0.outcomes.count == 1 })
+            #expect(await outlet.until { $0.count == 1 })
             gate.open()
-            #expect(await outlet.until { $0.outcomes.count == 21 })
+            #expect(await outlet.until { $0.count == 21 })
             let more = (0..<50).map { _ in claimed("wait") }
             runner.start(more)
-            #expect(await outlet.until { $0.outcomes.count == 71 })
+            #expect(await outlet.until { $0.count == 71 })
         }
         #expect(outlet.outcome(of: victim.claim)
             == .errored(AttemptError(.timeout, "ran longer than its timeout of 30 s and was stopped")))

@@ -16,7 +16,11 @@ final class Workshop: Sendable {
         rmdir(directory)
     }
 
-    var files: [String] {
+    var files: [String] { Self.files(in: directory) }
+
+    static func threads() -> [String] { files(in: "/proc/self/task") }
+
+    static func files(in directory: String) -> [String] {
         guard let stream = opendir(directory) else { return [] }
         defer { closedir(stream) }
         var files: [String] = []
@@ -32,12 +36,12 @@ final class Workshop: Sendable {
         close(fd)
     }
 
-    func read(_ file: String) -> String {
+    static func text(of path: String) -> String {
         var bytes = [UInt8](repeating: 0, count: 65536)
-        let fd = open("\(directory)/\(file)", O_RDONLY | O_CLOEXEC)
+        let fd = open(path, O_RDONLY | O_CLOEXEC)
         guard fd >= 0 else { return "" }
         defer { close(fd) }
-        let count = Glibc.read(fd, &bytes, bytes.count)
+        let count = read(fd, &bytes, bytes.count)
         return String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
     }
 }
@@ -56,12 +60,7 @@ func outcome(ofShell script: String, _ args: String = "[]", _ outlet: Collecting
 
 /// Whether a process of that id exists and has not ended.
 func lives(_ pid: pid_t) -> Bool {
-    guard kill(pid, 0) == 0 else { return false }
-    var bytes = [UInt8](repeating: 0, count: 1024)
-    let fd = open("/proc/\(pid)/stat", O_RDONLY | O_CLOEXEC)
-    guard fd >= 0 else { return false }
-    defer { close(fd) }
-    let count = read(fd, &bytes, bytes.count)
-    guard let paren = bytes.prefix(max(0, count)).lastIndex(of: UInt8(ascii: ")")), paren + 2 < count else { return false }
-    return bytes[paren + 2] != UInt8(ascii: "Z") && bytes[paren + 2] != UInt8(ascii: "X")
+    let stat = Workshop.text(of: "/proc/\(pid)/stat")
+    guard let paren = stat.lastIndex(of: ")"), let state = stat[paren...].dropFirst(2).first else { return false }
+    return state != "Z" && state != "X"
 }

@@ -9,7 +9,6 @@ final class ExecutableChild: Sendable {
         var pid: pid_t?
         var over = false
         var reason: StopReason?
-        var overflowed = false
         var signalled = false
         var killed = false
         var kill: (at: Duration, timer: Timer?)?
@@ -44,9 +43,14 @@ final class ExecutableChild: Sendable {
 
     /// Stops it because it printed too much.
     func overflow(grace: Duration, on loop: EventLoop) {
-        escalate(grace, loop) { state in
-            state.overflowed = true
-            return true
+        escalate(grace, loop) { _ in true }
+    }
+
+    /// Waits until the process has ended; it stays unreaped. `pidfd` is negative where the system had none to give.
+    func ended(_ pid: pid_t, _ pidfd: CInt, on loop: EventLoop) async {
+        if pidfd >= 0 { await loop.readable(pidfd) }
+        while !hark_has_ended(pid) {
+            try? await loop.sleep(until: EventLoop.now + .milliseconds(20))
         }
     }
 

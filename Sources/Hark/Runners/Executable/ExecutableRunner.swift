@@ -8,6 +8,9 @@
 // Who waits for what: Subprocess waits for the process and reads its pipes; it stops reading when the process has ended,
 // also if an orphan still holds a pipe. The body given to it returns only after `clear`, and until then the process is
 // not reaped: its id, and so its process group and session, stay ours to signal.
+//
+// After a stop the reason decides, whatever the exit code says: a program that ends itself cleanly on SIGTERM has, as a
+// rule, not done its work. One that had ended before the signal was sent is taken at its word.
 
 internal import CLinux
 import Glibc
@@ -47,7 +50,8 @@ public final class ExecutableRunner: Runner {
     public func run(_ outlet: any RunnerOutlet) async {
         self.outlet.withLock { $0 = outlet }
         if settings.adoptsOrphans, !Offspring.shared.adopt() {
-            outlet.logger.warning("the kernel does not let this worker adopt orphans: processes that leave their session may survive their task")
+            outlet.logger.warning(
+                "the kernel does not let this worker adopt orphans: a process that leaves its session may survive its task")
         }
         await withTaskCancellationHandler {
             await pool.run(outlet) { [self] task, _ in
@@ -110,7 +114,7 @@ public final class ExecutableRunner: Runner {
         do {
             let result = try await Subprocess.run(
                 .path(FilePath(program)), arguments: Arguments(Array(command.dropFirst())),
-                environment: .custom(Dictionary(uniqueKeysWithValues: environment.map { (.init(stringLiteral: $0.key), $0.value) })),
+                environment: .custom(environment.reduce(into: [:]) { $0[.init(stringLiteral: $1.key)] = $1.value }),
                 workingDirectory: settings.workingDirectory.map { FilePath($0) }, platformOptions: options,
                 input: .fileDescriptor(FileDescriptor(rawValue: stdin), closeAfterSpawningProcess: true),
                 output: .sequence, error: .sequence
@@ -122,7 +126,7 @@ public final class ExecutableRunner: Runner {
                 async let printed = gather(execution.standardOutput, child, outlet.loop)
                 async let stderr = log(execution.standardError, logger)
                 var ended = Ended(printed: await printed, stderr: await stderr, survivors: [])
-                await outlet.loop.readable(process.processDescriptor)
+                await child.ended(process.value, process.processDescriptor, on: outlet.loop)
                 ended.survivors = await Offspring.shared.clear(ticket, on: outlet.loop, until: EventLoop.now + Self.patience)
                 return ended
             }

@@ -10,17 +10,19 @@
 // through. One that made a session for itself is known by HARK_TASK_ID and HARK_TOKEN in its environment. One that even
 // wiped its environment cannot be attributed: it dies when all tasks have ended that ran when it was first seen.
 //
-// Which child is an orphan? Every child of this process that nobody here started. Whoever starts a child says so with a
-// ticket *before* the start, because a child exists some time before its starter learns its id. Until then it can be seen
-// here as a stray; it is safe, because a ticket that is still starting counts as a running task (see above), and because
-// strays that have ended are left alone while any start is under way: their starter waits for them. Children
-// from before the first task (a PostgreSQL that the daemon started for itself) are nobody's orphans.
+// Which child is an orphan? Every child of this process that nobody here started. A child in our own session is none: a
+// session can be left but not joined, and every task's process begins in a session of its own. Whoever else starts a
+// child in a new session says so with a ticket *before* the start, because a child exists some time before its starter
+// learns its id. Until then it can be seen here as a stray; it is safe, because a ticket that is still starting
+// counts as a running task (see above), and because strays that have ended are left alone while any start is under way:
+// their starter waits for them. Children from before the first task are nobody's orphans.
 //
 // Only the starter of a process waits for it, and only this file waits for orphans, always by exact id: nobody can take
 // an exit status from somebody else, and a process id that is signalled here cannot have been reused.
 //
-// An embedded worker must not become the subreaper of its host. There only the process group is killed,
-// and, when the task is stopped, what the process tree of the living child shows (`killTree`).
+// An embedded worker must not become the subreaper of its host. There the process group and the session are killed (no
+// orphan is ours to reap; who is left is seen in /proc), and, when the task is stopped, what the process tree of the living
+// child shows (`killTree`). What made a session of its own and outlives a task that ended by itself is not found.
 
 internal import CLinux
 import Glibc
@@ -57,6 +59,7 @@ final class Offspring: Sendable {
         case task(Ticket)
         case gone
         case unknown
+        case nobody
     }
 
     private let state = Mutex(State())
@@ -105,9 +108,12 @@ final class Offspring: Sendable {
     func clear(_ ticket: Ticket, on loop: EventLoop, until deadline: Duration) async -> [pid_t] {
         state.withLock { $0.entries[ticket]?.over = true }
         while true {
-            let dying = state.withLock { Self.sweep(&$0, ticket, own) }
-            guard let first = dying.first else { return [] }
+            let condemned = state.withLock { Self.sweep(&$0, ticket, own) }
+            // One that was reaped at once may have left us children since the look.
+            if condemned.isEmpty { return [] }
+            let dying = condemned.filter { !$0.reaped }.map(\.pid)
             guard EventLoop.now < deadline else { return dying }
+            guard let first = dying.first else { continue }
             let fd = linux_pidfd_open(first)
             guard fd >= 0 else { continue }
             await loop.readable(fd, until: deadline)
@@ -115,18 +121,23 @@ final class Offspring: Sendable {
         }
     }
 
-    /// One look: kills and reaps what it can, and returns what was killed but is not gone yet.
-    private static func sweep(_ state: inout State, _ ticket: Ticket, _ own: Claim?) -> [pid_t] {
-        if let pid = state.entries[ticket]?.pid { kill(-pid, SIGKILL) }
-        guard state.adopting else { return [] }
+    /// One look: kills what belongs to the task, reaps what is gone already, and returns both.
+    private static func sweep(_ state: inout State, _ ticket: Ticket, _ own: Claim?) -> [(pid: pid_t, reaped: Bool)] {
+        if let pid = state.entries[ticket]?.pid { Glibc.kill(-pid, SIGKILL) }
+        guard state.adopting else {
+            guard let session = state.entries[ticket]?.pid else { return [] }
+            return pids { hark_session_members(session, $0, $1) }.filter { kill($0, in: session) }.map { ($0, false) }
+        }
         let children = children(of: getpid())
         let started = Set(state.entries.values.compactMap(\.pid))
         let halfBorn = state.entries.values.contains { $0.pid == nil && !$0.over }
         let running = Set(state.entries.filter { $0.value.claim != nil && !$0.value.over || $0.value.pid == nil }.keys)
         var strays: [pid_t: Set<Ticket>] = [:]
-        var dying: [pid_t] = []
+        var condemned: [(pid: pid_t, reaped: Bool)] = []
         for child in children where !started.contains(child) && !state.foreign.contains(child) {
             switch owner(of: child, state.entries, own) {
+            case .nobody:
+                continue
             case .task(let other) where running.contains(other):
                 continue
             case .task, .gone:
@@ -137,16 +148,17 @@ final class Offspring: Sendable {
                 strays[child] = guards
                 if !guards.isEmpty { continue }
             }
-            kill(child, SIGKILL)
-            if !hark_reap(child) { dying.append(child) }
+            Glibc.kill(child, SIGKILL)
+            condemned.append((child, hark_reap(child)))
         }
         state.strays = strays
         state.foreign.formIntersection(children)
-        return dying
+        return condemned
     }
 
     private static func owner(of child: pid_t, _ entries: [Ticket: Entry], _ own: Claim?) -> Owner {
         let session = getsid(child)
+        if session == getsid(0) { return .nobody }
         if let entry = entries.first(where: { $0.value.claim != nil && $0.value.pid == session }) { return .task(entry.key) }
         guard let claim = Claim(environmentOf: child), claim != own else { return .unknown }
         return entries.first { $0.value.claim == claim }.map { .task($0.key) } ?? .gone
@@ -167,19 +179,31 @@ final class Offspring: Sendable {
                 level.append(child)
             }
         }
-        kill(-pid, SIGKILL)
+        Glibc.kill(-pid, SIGKILL)
         for fd in descendants {
             _ = linux_pidfd_signal(fd, SIGKILL)
             close(fd)
         }
     }
 
-    static func children(of parent: pid_t) -> [pid_t] {
+    /// SIGKILL to a process that is not our child, if it still is what it was taken for. False if it is gone.
+    private static func kill(_ pid: pid_t, in session: pid_t) -> Bool {
+        let fd = linux_pidfd_open(pid)
+        guard fd >= 0 else { return false }
+        defer { close(fd) }
+        return getsid(pid) == session && linux_pidfd_signal(fd, SIGKILL) >= 0
+    }
+
+    private static func children(of parent: pid_t) -> [pid_t] {
+        pids { hark_children(parent, $0, $1) }
+    }
+
+    private static func pids(_ list: (UnsafeMutablePointer<pid_t>, Int) -> Int) -> [pid_t] {
         var capacity = 256
         while true {
             var count = 0
             let pids = [pid_t](unsafeUninitializedCapacity: capacity) { buffer, stored in
-                count = buffer.baseAddress.map { hark_children(parent, $0, capacity) } ?? 0
+                count = buffer.baseAddress.map { list($0, capacity) } ?? 0
                 stored = min(count, capacity)
             }
             if count <= capacity { return pids }

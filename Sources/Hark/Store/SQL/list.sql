@@ -23,14 +23,15 @@ from (
     where ($1::text is null or t.queue = $1::text) and ($2::text is null or t.function = $2::text)
       and ($3::text[] is null or t.state = any ($3::text[]))
       and ($4::float8 is null or t.created_at < now() - make_interval(secs => $4::float8))
-      and ($6::int8 is null or t.id < $6::int8)
+      and t.id < coalesce($6::int8, 9223372036854775807)
+      and ($3::text[] is null or $3::text[] && '{scheduled,blocked,ready,running}')
     order by t.id desc limit $5::int4)
   union all
   (select t.* from hark.tasks_finished t
     where ($1::text is null or t.queue = $1::text) and ($2::text is null or t.function = $2::text)
       and ($3::text[] is null or t.state = any ($3::text[]))
       and ($4::float8 is null or t.finished_at < now() - make_interval(secs => $4::float8))
-      and ($6::int8 is null or t.id < $6::int8)
+      and t.id < coalesce($6::int8, 9223372036854775807)
       and ($3::text[] is null or 'completed' = any ($3::text[]))
     order by t.id desc limit $5::int4)
   union all
@@ -38,7 +39,7 @@ from (
     where ($1::text is null or t.queue = $1::text) and ($2::text is null or t.function = $2::text)
       and t.state in ('failed', 'cancelled') and t.state = any ($3::text[])
       and ($4::float8 is null or t.finished_at < now() - make_interval(secs => $4::float8))
-      and ($6::int8 is null or t.id < $6::int8)
+      and t.id < coalesce($6::int8, 9223372036854775807)
       and $3::text[] && '{failed,cancelled}' and not 'completed' = any ($3::text[])
     order by t.id desc limit $5::int4)
 ) x

@@ -35,6 +35,9 @@ struct QueueState {
     var wanted = Wanted.full
     /// In order of priority. Priority 0 is always there: it is where almost everything goes.
     var lanes: [Lane] = [Lane(priority: 0, mark: 0)]
+    /// The lanes are known. The first look of all only asks for them, or it would take from lane 0 before it knew of
+    /// tasks that come first.
+    private var knowsLanes = false
     /// In a long run of narrow looks: when the next one shall be full.
     var nextFullLook: Duration = .zero
     /// When the next scheduled task becomes ready, as far as we know.
@@ -57,7 +60,7 @@ struct QueueState {
         let full = wanted == .full
         wanted = .nothing
         return QueueLook(
-            queue: settings.name, full: full, room: room,
+            queue: settings.name, full: full, room: knowsLanes ? room : 0,
             lanes: full ? lanes.map { Lane(priority: $0.priority, mark: 0) } : lanes)
     }
 
@@ -79,7 +82,12 @@ struct QueueState {
         let news = existing.contains { marks[$0] == nil }
         lanes = Set(existing).union([0]).sorted().map { Lane(priority: $0, mark: lowest[$0] ?? marks[$0] ?? 0) }
         self.nextDue = nextDue.map { now + $0 }
-        want(news ? .full : filled ? .narrow : .nothing)
+        if knowsLanes {
+            want(news ? .full : filled ? .narrow : .nothing)
+        } else {
+            knowsLanes = true
+            want(existing.isEmpty ? .nothing : .full)
+        }
     }
 
     /// The moment of a scheduled task has come: only a full look promotes it.

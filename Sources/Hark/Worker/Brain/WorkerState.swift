@@ -26,6 +26,7 @@ struct WorkerState {
         var retry = RetryPolicy()
         /// A listener that has been silent for this long is asked to prove itself.
         var proofInterval = Duration.seconds(30)
+        /// How long that may take.
         var proofTimeout = Duration.seconds(5)
         /// A round trip without an answer for this long is given up with its connection.
         var tripTimeout = Duration.seconds(30)
@@ -59,6 +60,7 @@ struct WorkerState {
 
     private var nextUpkeep = Duration.zero
     private var nextBeat = Duration.zero
+    private var nextOrphans = Duration.zero
     private var nextProof = Duration.zero
     private var proofSent: (nonce: UInt64, deadline: Duration)?
     private var rescues: [(worker: Int32, processGone: Bool)] = []
@@ -411,6 +413,10 @@ struct WorkerState {
         if now >= nextUpkeep {
             next.upkeep = true
             next.beat = currentBeat
+            if now >= nextOrphans {
+                next.orphans = true
+                nextOrphans = now + .seconds(300)
+            }
             if now < straysUntil { next.known = leases.byClaim.keys + outbox.claims }
             next.askCancelled = leases.open.filter { $0.stopped == nil }.map(\.claim)
             nextUpkeep = now + settings.pollInterval * Double.random(in: 0.9...1.1, using: &random)

@@ -1,0 +1,250 @@
+import Hark
+import PQ
+import TestSupport
+import Testing
+
+/// The races of `migrations/0003_create_doorbell.sql`. All workers here poll once a minute, so a task that starts within
+/// seconds was heard of by the bell (or by the timer), not found by the poll.
+@Suite("The doorbell")
+struct DoorbellTests {
+    @Test("an insert wakes a sleeping worker")
+    func insert() async throws {
+        try await withDatabase { database, client in
+            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+                try await worker.asleep()
+                let id = try await client.enqueue("add", "[3, 14]")
+                try await worker.written(id)
+                #expect(try await client.value("select result::text from hark.tasks where id = $1", [.int64(id)]) == "17")
+            }
+        }
+    }
+
+    @Test("a task that was inserted before the worker began to sleep, and committed after, is started at its commit")
+    func uncommitted() async throws {
+        try await withDatabase { database, client in
+            let inserter = try await database.connect()
+            try await inserter.script("begin")
+            let id = try await inserter.enqueue("noop")
+            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+                try await worker.asleep()
+                try await inserter.script("commit")
+                try await worker.started(id)
+            }
+        }
+    }
+
+    @Test("an inserter under REPEATABLE READ, with a snapshot from before the worker slept, wakes it")
+    func repeatableRead() async throws {
+        try await withDatabase { database, client in
+            let inserter = try await database.connect()
+            try await inserter.script("begin isolation level repeatable read; select 1")
+            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+                try await worker.asleep()
+                let id = try await inserter.enqueue("noop")
+                try await inserter.script("commit")
+                try await worker.started(id)
+            }
+        }
+    }
+
+    @Test("a rollback wakes nobody, and what comes after it does")
+    func rollback() async throws {
+        try await withDatabase { database, client in
+            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+                try await worker.asleep()
+                try await client.script("begin; insert into hark.tasks (function) values ('noop'); rollback")
+                let id = try await client.enqueue("noop")
+                try await worker.started(id)
+                #expect(worker.startedTasks == [id])
+            }
+        }
+    }
+
+    @Test("COPY and a multi-row INSERT wake the workers of every queue they touch")
+    func bulk() async throws {
+        try await withDatabase { database, client in
+            let queues = [QueueSettings(name: "a"), QueueSettings(name: "b")]
+            try await TestWorker.with(TestWorker(database.conninfo, queues: queues)) { worker in
+                try await worker.asleep()
+                _ = try await client.copyIn("copy hark.tasks (function, queue) from stdin", Array("noop\ta\nnoop\tb\nnoop\ta\n".utf8))
+                try await worker.told.wait("three tasks are written") { $0.outcomes(3) }
+                try await client.script("insert into hark.tasks (function, queue) values ('noop', 'b'), ('noop', 'a')")
+                try await worker.told.wait("two more are written") { $0.outcomes(5) }
+            }
+        }
+    }
+
+    @Test("an insert that conflicts and inserts nothing wakes nobody; the first of its key does")
+    func conflict() async throws {
+        try await withDatabase { database, client in
+            let first = try await client.enqueue("noop", "[]", "unique_key, run_at", "'k', now() + interval '1 hour'")
+            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+                try await worker.asleep()
+                let listener = Events<PQ.Notification>()
+                let observer = try await database.connect(onNotification: { listener.add($0) })
+                for bucket in 0..<256 { _ = try await observer.execute("listen hark_bell_\(bucket)") }
+                let nothing = try await client.execute(
+                    "insert into hark.tasks (function, unique_key) values ('noop', 'k') on conflict (unique_key) where unique_key is not null do nothing returning id")
+                #expect(nothing.isEmpty)
+                let id = try await client.enqueue("noop", "[]", "unique_key", "'other'")
+                try await worker.started(id)
+                try await listener.wait(count: 1, "the bell of the second insert")
+                #expect(listener.all.count == 1)
+                #expect(try await client.state(of: first) == "scheduled")
+                await observer.close()
+            }
+        }
+    }
+
+    @Test("setting a finished task ready by hand runs it again at once")
+    func revive() async throws {
+        try await withDatabase { database, client in
+            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+                try await worker.asleep()
+                let id = try await client.enqueue("noop")
+                try await worker.written(id)
+                try await worker.asleep(times: 2)
+                _ = try await client.execute("update hark.tasks set state = 'ready' where id = $1", [.int64(id)])
+                try await worker.started(id, attempts: 2)
+            }
+        }
+    }
+
+    @Test("a transaction that stays open after its insert makes nobody poll")
+    func longTransaction() async throws {
+        try await withDatabase { database, client in
+            let inserter = try await database.connect()
+            try await inserter.script("begin; insert into hark.tasks (function) values ('noop')")
+            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+                try await worker.asleep()
+                // The worker sleeps although the transaction is open: it holds nothing that would keep it awake.
+                let awake = try await client.value(
+                    "select count(*)::text from pg_stat_activity where datname = current_database() and application_name = 'hark test' and state <> 'idle'")
+                #expect(awake == "0")
+                let silent = try await client.value("select count(*)::text from pg_locks where locktype = 'advisory' and classid = hark.silent_class()::bigint::oid")
+                #expect(silent == "0")
+                try await inserter.script("commit")
+                try await worker.told.wait("the task starts") { $0.outcomes(1) }
+            }
+        }
+    }
+
+    @Test("a session that holds the bell's locks for itself blocks no insert, and the worker says that it polls")
+    func hostile() async throws {
+        try await withDatabase { database, client in
+            let hostile = try await database.connect()
+            try await hostile.script(
+                "select pg_advisory_lock(hark.sleep_class(), b), pg_advisory_lock(hark.silent_class(), b) from generate_series(0, 255) b")
+            try await TestWorker.with(TestWorker(database.conninfo, poll: .milliseconds(300))) { worker in
+                try await worker.listener("polling")
+                let id = try await client.enqueue("noop")
+                try await worker.started(id)
+                await hostile.close()
+                try await worker.listener("listening")
+            }
+        }
+    }
+
+    @Test("a SLEEP lock that a session left behind makes inserts ring, and nothing worse")
+    func leftBehind() async throws {
+        try await withDatabase { database, client in
+            let forgetful = try await database.connect()
+            try await forgetful.script("select pg_advisory_lock_shared(hark.sleep_class(), hark.bucket('default'))")
+            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+                try await worker.asleep()
+                for _ in 0..<20 {
+                    let id = try await client.enqueue("noop")
+                    try await worker.started(id)
+                }
+            }
+            await forgetful.close()
+        }
+    }
+
+    @Test("with the bell switched off the poll finds the task")
+    func off() async throws {
+        try await withDatabase { database, client in
+            try await TestWorker.with(TestWorker(database.conninfo, poll: .milliseconds(400))) { worker in
+                try await worker.asleep()
+                try await client.script("set hark.bell = off")
+                let id = try await client.enqueue("noop")
+                try await worker.started(id)
+            }
+        }
+    }
+
+    @Test("with the bell switched off a transaction can be prepared, and its task is found")
+    func twoPhase() async throws {
+        try await withDatabase { database, client in
+            try await TestWorker.with(TestWorker(database.conninfo, poll: .milliseconds(400))) { worker in
+                try await worker.asleep()
+                try await client.script("begin; set local hark.bell = off; insert into hark.tasks (function) values ('noop'); prepare transaction 'hark-test'")
+                try await client.script("commit prepared 'hark-test'")
+                try await worker.told.wait("the task starts") { $0.outcomes(1) }
+            }
+        }
+    }
+
+    @Test("a task due in a second, inserted while all workers sleep, starts when it is due")
+    func nearFuture() async throws {
+        try await withDatabase { database, client in
+            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+                try await worker.asleep()
+                let id = try await client.enqueue("noop", "[]", "run_at", "now() + interval '1 second'")
+                try await worker.written(id)
+                #expect(try await client.value("select (started_at >= run_at)::text from hark.tasks where id = $1", [.int64(id)]) == "true")
+            }
+        }
+    }
+
+    @Test("a task due in a few seconds was there before the worker: it starts when it is due, not at the poll")
+    func timer() async throws {
+        try await withDatabase { database, client in
+            let id = try await client.enqueue("noop", "[]", "run_at", "now() + interval '1500 ms'")
+            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+                try await worker.written(id)
+                #expect(try await client.value("select (started_at >= run_at)::text from hark.tasks where id = $1", [.int64(id)]) == "true")
+            }
+        }
+    }
+
+    @Test("what one worker promotes while its slots are full, a sleeping one is rung for")
+    func promotion() async throws {
+        try await withDatabase { database, client in
+            try await TestWorker.with(TestWorker(database.conninfo)) { sleeper in
+                try await sleeper.asleep()
+                // Made ready by an UPDATE, as a promotion is, in a session that belongs to a worker.
+                let id = try await client.enqueue("noop", "[]", "run_at", "now() + interval '1 hour'")
+                try await client.script("set hark.worker = on")
+                _ = try await client.execute("update only hark.tasks set state = 'ready', position = default where id = $1", [.int64(id)])
+                try await sleeper.started(id)
+            }
+        }
+    }
+
+    @Test("two queues whose names share a bell both get their tasks")
+    func collision() async throws {
+        try await withDatabase { database, client in
+            guard
+                let row = try await client.execute(
+                    "select a, b from (select 'q' || i as a from generate_series(1, 300) i) x join (select 'q' || i as b from generate_series(1, 300) i) y on a < b and hark.bucket(a) = hark.bucket(b) limit 1"
+                ).first
+            else { return #expect(Bool(false), "no two of 300 queues share a bucket") }
+            let (a, b) = (try row.string(0), try row.string(1))
+            try await TestWorker.with(TestWorker(database.conninfo, queues: [QueueSettings(name: a), QueueSettings(name: b)])) { worker in
+                try await worker.asleep()
+                let first = try await client.enqueue("noop", "[]", "queue", "'\(a)'")
+                let second = try await client.enqueue("noop", "[]", "queue", "'\(b)'")
+                try await worker.started(first)
+                try await worker.started(second)
+            }
+        }
+    }
+}
+
+extension [TelemetryEvent] {
+    /// At least so many outcomes have reached the database.
+    func outcomes(_ count: Int) -> Bool {
+        reduce(0) { if case .written(let writes) = $1 { $0 + writes.count } else { $0 } } >= count
+    }
+}

@@ -1,0 +1,230 @@
+import Hark
+import PQ
+import TestSupport
+import Testing
+
+@Suite("What becomes of a task")
+struct OutcomeTests {
+    @Test("a function that throws is retried with an error on record for each attempt, then fails")
+    func retries() async throws {
+        try await withDatabase { database, client in
+            let worker = TestWorker(database.conninfo, retry: RetryPolicy(base: .milliseconds(30), factor: 1)) {
+                $0.add("boom") { (context: TaskContext) in throw Boom(attempt: context.attempt) }
+            }
+            try await TestWorker.with(worker) { worker in
+                let id = try await client.enqueue("boom", "[]", "max_attempts", "3")
+                try await worker.started(id, attempts: 3)
+                try await worker.told.wait("three outcomes") { $0.outcomes(3) }
+                let row = try #require(try await client.execute("select state, attempt, errors::text, jsonb_array_length(errors), finished_at is not null, worker_id is not null from hark.tasks where id = $1", [.int64(id)]).first)
+                #expect(try row.string(0) == "failed")
+                #expect(try row.int(1) == 3)
+                #expect(try row.int(3) == 3)
+                #expect(try row.string(2).contains("\"kind\": \"error\""))
+                #expect(try row.string(2).contains("\"worker\": \"test\""))
+                #expect(try row.bool(4))
+            }
+        }
+    }
+
+    struct Boom: Error { let attempt: Int }
+
+    @Test("a function may ask for another attempt, for later, for failure, for cancellation")
+    func verdicts() async throws {
+        try await withDatabase { database, client in
+            let worker = TestWorker(database.conninfo) {
+                $0.add("again") { (context: TaskContext) in if context.attempt == 1 { throw Verdict.retry(after: .milliseconds(20), reason: "not yet") } }
+                $0.add("later") { (context: TaskContext) in
+                    if await seen.first(context.id) { throw Verdict.snooze(.milliseconds(20)) }
+                }
+                $0.add("never") { (_: TaskContext) in throw Verdict.fail(reason: "no use") }
+                $0.add("stop") { (_: TaskContext) in throw Verdict.cancel(reason: "not needed") }
+            }
+            try await TestWorker.with(worker) { worker in
+                let again = try await client.enqueue("again")
+                let later = try await client.enqueue("later")
+                let never = try await client.enqueue("never")
+                let stop = try await client.enqueue("stop")
+                try await worker.told.wait("six outcomes") { $0.outcomes(6) }
+                #expect(try await outcome(client, again) == "completed 2 error")
+                // The attempt was given back.
+                #expect(try await outcome(client, later) == "completed 1 none")
+                #expect(try await outcome(client, never) == "failed 1 error")
+                #expect(try await outcome(client, stop) == "cancelled 1 cancelled")
+            }
+        }
+    }
+
+    private func outcome(_ client: Connection, _ id: Int64) async throws -> String? {
+        try await client.value("select state || ' ' || attempt || ' ' || coalesce(errors -> -1 ->> 'kind', 'none') from hark.tasks where id = $1", [.int64(id)])
+    }
+
+    @Test("a function that nobody here has leaves the task blocked, with the attempt given back, until a worker has it")
+    func unknown() async throws {
+        try await withDatabase { database, client in
+            let first = TestWorker(database.conninfo, name: "first")
+            let id = try await client.enqueue("add_two", "[1, 2]")
+            try await first.written(id)
+            #expect(try await client.value("select state || ' ' || blocked_by || ' ' || attempt from hark.tasks where id = $1", [.int64(id)]) == "blocked function 0")
+            try await first.drain()
+            let second = TestWorker(database.conninfo, name: "second") { $0.add("add_two") { (_: TaskContext, a: Int, b: Int) in a + b } }
+            try await TestWorker.with(second) { try await $0.written(id) }
+            #expect(try await client.state(of: id) == "completed")
+        }
+    }
+
+    @Test("after its grace a task that no worker can run fails and says so")
+    func unknownForTooLong() async throws {
+        try await withDatabase { database, client in
+            let id = try await client.enqueue("nobody")
+            let worker = TestWorker(database.conninfo, poll: .milliseconds(100), unknownGrace: .milliseconds(1))
+            try await TestWorker.with(worker) { worker in
+                try await worker.written(id)
+                try await client.eventually("the task fails", "select state = 'failed' from hark.tasks where id = \(id)")
+                #expect(try await client.value("select errors -> 0 ->> 'message' from hark.tasks where id = $1", [.int64(id)])?.contains("no worker") == true)
+            }
+        }
+    }
+
+    @Test("a result that jsonb refuses fails its task with the reason, and its neighbours are written")
+    func unstorable() async throws {
+        try await withDatabase { database, client in
+            let worker = TestWorker(database.conninfo) {
+                $0.addRaw("nul") { _, _ in Array(#""a\u0000b""#.utf8) }
+                $0.addRaw("garbage") { _, _ in Array("{no json".utf8) }
+                $0.addRaw("deep") { _, _ in Array(String(repeating: "[", count: 20_000).utf8) + Array(String(repeating: "]", count: 20_000).utf8) }
+                $0.addRaw("big") { _, _ in Array("\"\(String(repeating: "x", count: 10_000_000))\"".utf8) }
+            }
+            try await TestWorker.with(worker) { worker in
+                let id = try await client.value(
+                    "with i as (insert into hark.tasks (function, args) values ('nul', '[]'), ('add', '[1,2]'), ('garbage', '[]'), ('add', '[3,4]'), ('deep', '[]'), ('big', '[]'), ('add', '[5,6]') returning id) select min(id)::text from i")
+                let first = try #require(id.flatMap { Int64($0) })
+                try await worker.told.wait("seven outcomes") { $0.outcomes(7) }
+                let states = try await client.value("select string_agg(state, ' ' order by id) from hark.tasks")
+                #expect(states == "failed completed failed completed failed failed completed")
+                for (offset, words) in [(0, "cannot be stored"), (2, "cannot be stored"), (4, "cannot be stored"), (5, "10000002 bytes")] {
+                    let message = try await client.value("select errors -> -1 ->> 'message' from hark.tasks where id = $1", [.int64(first + Int64(offset))])
+                    #expect(message?.contains(words) == true, "\(message ?? "none")")
+                }
+            }
+        }
+    }
+
+    @Test("bad arguments fail at once with a sentence, and too large ones are refused by the INSERT")
+    func badArguments() async throws {
+        try await withDatabase { database, client in
+            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+                let id = try await client.enqueue("add", #"[1, "two"]"#)
+                try await worker.written(id)
+                #expect(try await client.state(of: id) == "failed")
+                let message = try await client.value("select errors -> 0 ->> 'message' from hark.tasks where id = $1", [.int64(id)])
+                #expect(message?.contains("add") == true && message?.contains("Int") == true, "\(message ?? "none")")
+            }
+            let error = await #expect(throws: PostgresError.self) {
+                try await client.execute("insert into hark.tasks (function, args) values ('add', to_jsonb(array[repeat('x', 10000000)]))")
+            }
+            #expect(error?.constraint == "args must take at most 1 MiB")
+        }
+    }
+
+    @Test("a task that runs into its timeout is stopped, and is tried again")
+    func timeout() async throws {
+        try await withDatabase { database, client in
+            let worker = TestWorker(database.conninfo, retry: RetryPolicy(base: .milliseconds(10)), policies: ["slow": FunctionPolicy(maxAttempts: 2, timeout: .milliseconds(50))]) {
+                $0.add("slow") { (_: TaskContext) in try await Task.sleep(for: .seconds(3600)) }
+            }
+            try await TestWorker.with(worker) { worker in
+                let id = try await client.enqueue("slow")
+                try await worker.told.wait("two outcomes") { $0.outcomes(2) }
+                let row = try #require(try await client.execute("select state, max_attempts, extract(epoch from timeout)::float8, errors -> 1 ->> 'kind' from hark.tasks where id = $1", [.int64(id)]).first)
+                #expect(try row.string(0) == "failed")
+                #expect(try row.int(1) == 2)
+                #expect(try row.double(2) == 0.05)
+                #expect(try row.string(3) == "timeout")
+            }
+        }
+    }
+
+    @Test("a function that does not notice its timeout keeps its slot and loses its say")
+    func deaf() async throws {
+        try await withDatabase { database, client in
+            let gate = Gate()
+            let worker = TestWorker(database.conninfo, queues: [QueueSettings(name: "default", slots: 1)], grace: .milliseconds(20)) {
+                $0.add("deaf") { (_: TaskContext) in await gate.pass() }
+            }
+            try await TestWorker.with(worker) { worker in
+                let id = try await client.enqueue("deaf", "[]", "timeout, max_attempts", "'20 ms', 1")
+                try await worker.written(id)
+                #expect(try await client.state(of: id) == "failed")
+                let next = try await client.enqueue("noop")
+                #expect(try await client.state(of: next) == "ready")
+                gate.open()
+                try await worker.written(next)
+                #expect(try await client.state(of: id) == "failed")
+            }
+        }
+    }
+
+    @Test("cancelling a waiting task by hand finishes it; cancelling a running one reaches the function")
+    func cancel() async throws {
+        try await withDatabase { database, client in
+            let worker = TestWorker(database.conninfo) {
+                $0.add("slow") { (_: TaskContext) in try await Task.sleep(for: .seconds(3600)) }
+            }
+            try await TestWorker.with(worker) { worker in
+                let waiting = try await client.enqueue("noop", "[]", "run_at", "now() + interval '1 hour'")
+                _ = try await client.execute("update hark.tasks set state = 'cancelled' where id = $1", [.int64(waiting)])
+                #expect(try await client.state(of: waiting) == "cancelled")
+
+                let running = try await client.enqueue("slow", "[]", "unique_key", "'k'")
+                try await worker.started(running)
+                _ = try await client.execute("update hark.tasks set state = 'cancelled' where id = $1", [.int64(running)])
+                // Until the outcome is written it runs, and its key is taken.
+                try await worker.written(running)
+                #expect(try await client.state(of: running) == "cancelled")
+                _ = try await client.enqueue("noop", "[]", "unique_key", "'k'")
+            }
+        }
+    }
+
+    @Test("priorities come first, lower first; within one the order of insertion")
+    func priorities() async throws {
+        try await withDatabase { database, client in
+            try await client.script(
+                "insert into hark.tasks (function, priority) values ('noop', 0), ('noop', 10), ('noop', -10), ('noop', 0), ('noop', -10), ('noop', 5)")
+            try await TestWorker.with(TestWorker(database.conninfo, queues: [QueueSettings(name: "default", slots: 1)])) { worker in
+                try await worker.told.wait("six outcomes") { $0.outcomes(6) }
+                #expect(worker.startedTasks == [3, 5, 1, 4, 6, 2])
+            }
+        }
+    }
+
+    @Test("eight workers run each of 10,000 tasks exactly once")
+    func eightWorkers() async throws {
+        try await withDatabase { database, client in
+            try await client.script("insert into hark.tasks (function) select 'noop' from generate_series(1, 10000)")
+            let workers = (1...8).map { TestWorker(database.conninfo, queues: [QueueSettings(name: "default", slots: 20)], name: "w\($0)", untilEmpty: true) }
+            for worker in workers { try await worker.end() }
+            let started = workers.flatMap(\.startedTasks)
+            #expect(started.count == 10_000)
+            #expect(Set(started).count == 10_000)
+            #expect(try await client.value("select count(*)::text from hark.tasks_finished where state = 'completed' and attempt = 1") == "10000")
+        }
+    }
+}
+
+/// Which tasks were seen before.
+actor Seen {
+    private var ids: Set<Int64> = []
+    func first(_ id: Int64) -> Bool { ids.insert(id).inserted }
+}
+
+private let seen = Seen()
+
+extension Connection {
+    /// Asks until the answer is true; the database has no way to tell us.
+    func eventually(_ what: String, _ sql: String) async throws {
+        try await withDeadline(30, what) {
+            while try await self.execute(sql).first?.optionalBool(0) != true { await Task.yield() }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+@testable import Hark
+import HarkCluster
+import PQ
+import TestSupport
+import Testing
+
+@Suite("When connections and servers go away")
+struct ReconnectTests {
+    @Test("a worker whose two sessions are ended by the administrator comes back and runs what came meanwhile")
+    func terminated() async throws {
+        try await withDatabase { database, client in
+            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+                try await worker.asleep()
+                try await client.script("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'hark test' and datname = current_database()")
+                let id = try await client.enqueue("noop")
+                try await worker.written(id)
+                try await worker.asleep(times: 2)
+                #expect(try await client.value("select count(*)::text from hark.workers") == "1")
+                let next = try await client.enqueue("noop")
+                try await worker.written(next)
+            }
+        }
+    }
+
+    @Test("an outcome is kept over an outage and written after it, once")
+    func outage() async throws {
+        let proxy = try await TestServer.shared.proxy()
+        try await withDatabase { database, client in
+            let gate = Gate()
+            let worker = TestWorker(await proxy.conninfo(for: database.conninfo)) {
+                $0.add("wait") { (_: TaskContext) in
+                    await gate.pass()
+                    return "done"
+                }
+            }
+            try await TestWorker.with(worker) { worker in
+                let id = try await client.enqueue("wait")
+                try await worker.started(id)
+                await proxy.refuse()
+                await proxy.cut()
+                try await worker.listener("disconnected")
+                gate.open()
+                try await worker.told.wait("the function has ended") { $0.contains { if case .finished = $0 { true } else { false } } }
+                #expect(try await client.state(of: id) == "running")
+                try await proxy.accept()
+                try await worker.written(id)
+                #expect(try await client.value("select state || ' ' || attempt || ' ' || (result #>> '{}') from hark.tasks where id = $1", [.int64(id)]) == "completed 1 done")
+                #expect(worker.startedTasks == [id])
+            }
+        }
+        await proxy.stop()
+    }
+
+    @Test("a listener that hears nothing any more is found out, and the worker says that it polls until it listens again")
+    func halfOpen() async throws {
+        let proxy = try await TestServer.shared.proxy()
+        try await withDatabase { database, client in
+            let patience = WorkerOptions.Patience(proofInterval: .milliseconds(200), proofTimeout: .milliseconds(200), tripTimeout: .seconds(30))
+            // Only the signal connection goes through the proxy.
+            let worker = TestWorker(database.conninfo, signal: await proxy.conninfo(for: database.conninfo), poll: .milliseconds(100), patience: patience)
+            try await TestWorker.with(worker) { worker in
+                try await worker.asleep()
+                await proxy.stall()
+                try await worker.listener("polling")
+                let id = try await client.enqueue("noop")
+                try await worker.written(id)
+                await proxy.resume()
+                try await worker.listener("listening")
+            }
+        }
+        await proxy.stop()
+    }
+
+    @Test("a round trip without an answer is given up with its connection")
+    func stalledWork() async throws {
+        let proxy = try await TestServer.shared.proxy()
+        try await withDatabase { database, client in
+            let patience = WorkerOptions.Patience(tripTimeout: .milliseconds(300))
+            let worker = TestWorker(await proxy.conninfo(for: database.conninfo), signal: database.conninfo, poll: .milliseconds(100), patience: patience)
+            try await TestWorker.with(worker) { worker in
+                try await worker.asleep()
+                await proxy.stall()
+                try await worker.listener("disconnected")
+                await proxy.cut()
+                await proxy.resume()
+                let id = try await client.enqueue("noop")
+                try await worker.written(id)
+            }
+        }
+        await proxy.stop()
+    }
+
+    @Test("a claim whose answer was lost is given back and run")
+    func stray() async throws {
+        try await withDatabase { database, client in
+            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+                try await worker.asleep()
+                // As if a claim of this worker had been committed and its answer lost: the row runs, nobody knows.
+                let id = try await client.enqueue("noop", "[]", "run_at", "now() + interval '1 hour'")
+                try await client.script("set hark.worker = on")
+                _ = try await client.execute(
+                    "update only hark.tasks set state = 'running', attempt = 1, max_attempts = 10, token = 7, worker_id = (select id from hark.workers) where id = $1", [.int64(id)])
+                let row = try #require(try await client.execute("select id from hark.workers").first)
+                let given = try await client.execute(SQL.strays, [.int32(try row.int32(0)), .int64Array([]), .int64Array([])])
+                #expect(given.count == 1)
+                try await worker.written(id)
+                #expect(try await client.value("select attempt::text from hark.tasks where id = $1", [.int64(id)]) == "1")
+            }
+        }
+    }
+
+    @Test("a worker waits for a server that stops and starts again, and loses nothing")
+    func restart() async throws {
+        let cluster = try await TestServer.own()
+        let info = try Conninfo(cluster.conninfo())
+        let client = try await Connection.connect(info, on: testLoop, timeout: .seconds(30))
+        _ = try await Migrator(client).migrate()
+        let gate = Gate()
+        let worker = TestWorker(info) { $0.add("wait") { (_: TaskContext) in await gate.pass() } }
+        try await TestWorker.with(worker) { worker in
+            let id = try await client.enqueue("wait")
+            try await worker.started(id)
+            try await cluster.stop(.immediate)
+            try await worker.listener("disconnected")
+            gate.open()
+            try await cluster.start()
+            try await worker.written(id)
+            let again = try await Connection.connect(info, on: testLoop, timeout: .seconds(30))
+            #expect(try await again.value("select state || ' ' || attempt from hark.tasks where id = $1", [.int64(id)]) == "completed 1")
+            await again.close()
+        }
+        await client.close()
+        await cluster.end()
+    }
+
+    @Test("a worker that starts before its database waits for it")
+    func early() async throws {
+        let cluster = try await TestServer.own()
+        let info = try Conninfo(cluster.conninfo())
+        let client = try await Connection.connect(info, on: testLoop, timeout: .seconds(30))
+        _ = try await Migrator(client).migrate()
+        await client.close()
+        try await cluster.stop()
+        try await TestWorker.with(TestWorker(info)) { worker in
+            try await worker.told.wait("it says what it waits for") { $0.contains { if case .waiting = $0 { true } else { false } } }
+            try await cluster.start()
+            try await worker.asleep()
+        }
+        await cluster.end()
+    }
+}
