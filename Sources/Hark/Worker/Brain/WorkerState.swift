@@ -37,6 +37,8 @@ struct WorkerState {
 
         /// The row in `hark.workers` says that we live. Within the grace of 5 s after which a free session lock counts as death.
         var beatInterval: Duration { min(pollInterval, .seconds(5)) }
+        /// What is rare, and not cheap to look for: once a minute.
+        var sweepInterval: Duration { pollInterval * 12 }
     }
 
     enum Phase: Equatable { case working, draining(deadline: Duration), leaving, ended }
@@ -60,7 +62,7 @@ struct WorkerState {
 
     private var nextUpkeep = Duration.zero
     private var nextBeat = Duration.zero
-    private var nextOrphans = Duration.zero
+    private var nextSweep = Duration.zero
     private var nextProof = Duration.zero
     private var proofSent: (nonce: UInt64, deadline: Duration)?
     private var rescues: [(worker: Int32, processGone: Bool)] = []
@@ -413,9 +415,9 @@ struct WorkerState {
         if now >= nextUpkeep {
             next.upkeep = true
             next.beat = currentBeat
-            if now >= nextOrphans {
-                next.orphans = true
-                nextOrphans = now + .seconds(300)
+            if now >= nextSweep {
+                next.sweep = true
+                nextSweep = now + settings.sweepInterval
             }
             if now < straysUntil { next.known = leases.byClaim.keys + outbox.claims }
             next.askCancelled = leases.open.filter { $0.stopped == nil }.map(\.claim)
