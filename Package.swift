@@ -61,7 +61,9 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["HarkCluster", "HarkMigrations", "PQ", "CLinux"], path: "Tests/Support", swiftSettings: strict),
         .testTarget(name: "PQTests", dependencies: ["PQ", "HarkCluster", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "HarkTests", dependencies: ["Hark", "PQ", "HarkMigrations", "CHarkFiles", "TestSupport", logging, lifecycle], swiftSettings: strict),
-        .testTarget(name: "HarkCLITests", dependencies: ["HarkCLI", arguments, "Hark", "PQ", "HarkCluster", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "HarkCLITests",
+            dependencies: ["HarkCLI", "hark-main", "Hark", "PQ", "HarkCluster", "TestSupport", logging, subprocess, system], swiftSettings: strict),
     ],
     cLanguageStandard: .c2x
 )

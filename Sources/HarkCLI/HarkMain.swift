@@ -36,7 +36,7 @@ public enum HarkMain {
 
     private static func refuseUnknownVerb(_ verb: String?) throws {
         guard let verb, !verb.hasPrefix("-") else { return }
-        let verbs = HarkCommand.configuration.groupedSubcommands.flatMap(\.subcommands).compactMap(\.configuration.commandName)
+        let verbs = HarkCommand.configuration.groupedSubcommands.flatMap { $0.subcommands }.compactMap { $0.configuration.commandName }
         // The last two are the argument parser's own.
         if verbs.contains(verb) || verb == "help" || verb.hasPrefix("_") { return }
         let nearest = Nearest.name(to: verb, among: verbs).map { "did you mean hark \($0)?" } ?? "see hark --help"

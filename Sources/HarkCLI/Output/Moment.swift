@@ -13,21 +13,24 @@ enum Moment {
     static func relative(_ moment: Double, now: Double) -> String {
         let distance = now - moment
         if abs(distance) < 1 { return "now" }
-        let text = duration(abs(distance))
-        return distance > 0 ? "\(text) ago" : "in \(text)"
+        if distance > 0 { return "\(duration(distance)) ago" }
+        // What is an hour off is not 59 minutes off because a moment has passed since.
+        return "in \(duration(distance < -60 ? 30 - distance : -distance))"
     }
 
-    /// `12 ms`, `3 s`, `2 min`, `5 h`, `3 days`: one number, rounded down so that nothing seems older than it is.
+    /// `12 ms`, `3.4 s`, `2 min`, `5 h`, `3 days`: one number, rounded down so that nothing seems older than it is.
     static func duration(_ seconds: Double) -> String {
         switch seconds {
-        case ..<0.001: "0 ms"
-        case ..<1: "\(Int(seconds * 1_000)) ms"
-        case ..<10 where seconds != seconds.rounded(.down): "\((seconds * 10).rounded(.down) / 10) s"
-        case ..<120: "\(Int(seconds)) s"
-        case ..<7_200: "\(Int(seconds / 60)) min"
-        case ..<172_800: "\(Int(seconds / 3_600)) h"
-        case ..<1e12: "\(Int(seconds / 86_400)) days"
-        default: "ages"
+        case ..<0.001: return "<1 ms"
+        case ..<1: return "\(Int(seconds * 1_000)) ms"
+        case ..<10:
+            let tenths = Int(seconds * 10)
+            return tenths % 10 == 0 ? "\(tenths / 10) s" : "\(tenths / 10).\(tenths % 10) s"
+        case ..<120: return "\(Int(seconds)) s"
+        case ..<7_200: return "\(Int(seconds / 60)) min"
+        case ..<172_800: return "\(Int(seconds / 3_600)) h"
+        case ..<1e12: return "\(Int(seconds / 86_400)) days"
+        default: return "ages"
         }
     }
 

@@ -61,7 +61,7 @@ struct DevCommand: AsyncParsableCommand {
         let connection = try await DatabaseOptions.connect(conninfo)
         let applied = try await Migrator(connection).migrate()
         await connection.close()
-        if !applied.isEmpty { note(Terminal.stderr.styled("Applied \(applied.joined(separator: ", ")).", .dim)) }
+        if !applied.isEmpty { note(Terminal.stderr.styled("Applied \(applied.count) \(applied.count == 1 ? "migration" : "migrations").", .dim)) }
     }
 
     private func greeting(_ cluster: PrivateCluster, _ configuration: Configuration, _ functions: [String], _ terminal: Terminal) -> String {
