@@ -45,7 +45,7 @@ extension WorkerState {
             }
             if now < straysUntil { next.known = leases.byClaim.keys + outbox.claims }
             next.askCancelled = leases.open.filter { $0.stopped == nil }.map(\.claim)
-            nextUpkeep = now + settings.pollInterval * Double.random(in: 0.9...1.1, using: &random)
+            nextUpkeep = now + (earlyUpkeeps.isEmpty ? settings.pollInterval * Double.random(in: 0.9...1.1, using: &random) : earlyUpkeeps.removeFirst())
             for index in queues.indices { queues[index].want(.full) }
             if signal.isUp, proofSent == nil, now >= nextProof {
                 let nonce = random.next()

@@ -61,6 +61,8 @@ struct WorkerState {
     var trip: (trip: Trip, sent: Duration)?
 
     var nextUpkeep = Duration.zero
+    /// A worker that takes the place of a killed one: the server may need a moment to notice that the old session is gone.
+    var earlyUpkeeps: [Duration] = [.milliseconds(50), .milliseconds(150), .milliseconds(400), .milliseconds(1_000)]
     var nextBeat = Duration.zero
     var nextSweep = Duration.zero
     var nextProof = Duration.zero
@@ -124,6 +126,7 @@ struct WorkerState {
             if proofSent?.nonce == nonce { heardListener(now) }
         case .armed(let quiet): armed(quiet: quiet, now)
         case .armFailed(let reason):
+            guard case .arming = doorbell else { return }
             doorbell = .off
             armFrom = now + settings.pollInterval
             setListener(.polling(since: now, why: reason))
@@ -134,8 +137,6 @@ struct WorkerState {
         case .finished(let outcomes): for (claim, outcome) in outcomes { finished(claim, outcome, now) }
         case .alive(let claim): leases.alive(claim, at: now)
         case .extended(let claim, let extra): leases.extend(claim, by: extra, at: now)
-        case .functions(let names): settings.functions = names
-        case .queues(let queues): reconfigure(queues)
         case .tick: break
         case .drain(let timeout):
             if case .working = phase { phase = .draining(deadline: now + timeout) }
@@ -202,17 +203,6 @@ struct WorkerState {
         for index in queues.indices where names.contains(queues[index].settings.name) { queues[index].want(.full) }
         let next = min(wait * 2, .milliseconds(100))
         unquiet = quiet ? nil : (askAt: now + next, wait: next)
-    }
-
-    mutating func reconfigure(_ new: [QueueSettings]) {
-        let old = Dictionary(uniqueKeysWithValues: queues.map { ($0.settings.name, $0) })
-        queues = new.map { settings in
-            var queue = old[settings.name] ?? QueueState(settings)
-            queue.settings = settings
-            queue.want(.full)
-            return queue
-        }
-        settings.queues = new
     }
 
     // MARK: - Round trips
