@@ -1,5 +1,4 @@
 import PQ
-import Synchronization
 import Testing
 import TestSupport
 

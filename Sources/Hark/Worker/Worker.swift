@@ -1,7 +1,6 @@
 public import Logging
 public import PQ
 public import ServiceLifecycle
-internal import Synchronization
 
 /// One worker: the hands of `WorkerState`, and a `Service` like any other.
 ///
