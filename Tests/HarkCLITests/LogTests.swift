@@ -1,6 +1,6 @@
 import Hark
 import Logging
-import Synchronization
+import PQ
 import Testing
 
 @testable import HarkCLI

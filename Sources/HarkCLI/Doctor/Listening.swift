@@ -1,5 +1,4 @@
 internal import PQ
-internal import Synchronization
 
 /// Whether LISTEN works on a connection: a notification to ourselves, and whether it comes back in time.
 final class Listening: Sendable {
