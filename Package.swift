@@ -50,7 +50,7 @@ let package = Package(
             dependencies: ["PQ", "CLinux", "CHarkFiles", "HarkMigrations", logging, lifecycle, subprocess, system],
             exclude: ["Store/SQL"], swiftSettings: strict),
         // A private PostgreSQL in a directory of its own, for `hark dev` and for tests.
-        .target(name: "HarkCluster", dependencies: ["CLinux", subprocess], swiftSettings: strict),
+        .target(name: "HarkCluster", dependencies: ["CLinux", subprocess, system], swiftSettings: strict),
         // Serves: the verbs and the daemon.
         .target(
             name: "HarkCLI",

@@ -38,7 +38,7 @@ struct Leash: Sendable {
             defer { line.finish() }
             _ = try await Subprocess.run(
                 .name(command[0]), arguments: Arguments(Array(command.dropFirst())), environment: programs.environment,
-                platformOptions: Programs.options, input: .inputWriter, output: .sequence, error: .discarded
+                workingDirectory: Programs.workingDirectory, platformOptions: Programs.options, input: .inputWriter, output: .sequence, error: .discarded
             ) { execution in
                 for try await text in execution.standardOutput.strings() {
                     line.yield(text)

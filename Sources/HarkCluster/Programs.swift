@@ -1,6 +1,7 @@
 internal import FoundationEssentials
 internal import Glibc
 internal import Subprocess
+internal import SystemPackage
 
 /// PostgreSQL's programs of one major version, and the user that they run as.
 struct Programs: Sendable {
@@ -38,7 +39,8 @@ struct Programs: Sendable {
             let command = user.command([name] + arguments)
             let result = try await Subprocess.run(
                 .name(command[0]), arguments: Arguments(Array(command.dropFirst())), environment: environment,
-                platformOptions: Self.options, output: .string(limit: 1 << 16), error: .combinedWithOutput)
+                workingDirectory: Self.workingDirectory, platformOptions: Self.options,
+                output: .string(limit: 1 << 16), error: .combinedWithOutput)
             let said = result.standardOutput.trimming { $0.isWhitespace }
             return (result.terminationStatus.isSuccess, said)
         } catch {
@@ -48,6 +50,9 @@ struct Programs: Sendable {
 
     /// Nothing of ours may leak in (PGDATA, PGOPTIONS, a strange locale).
     var environment: Environment { .custom(["PATH": "\(folder):/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"]) }
+
+    /// One that every user may be in: PostgreSQL's programs complain of any other, in the midst of what they have to say.
+    static let workingDirectory: FilePath = "/"
 
     /// A session of its own, so that Ctrl-C in the terminal does not reach the server.
     static var options: PlatformOptions {

@@ -22,7 +22,7 @@ struct EnqueueCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The queue.", valueName: "name"))
     var queue: String?
 
-    @Option(help: ArgumentHelp("-10 to 10, lower first.", valueName: "number"))
+    @Option(parsing: .unconditional, help: ArgumentHelp("-10 to 10, lower first.", valueName: "number"))
     var priority: Int?
 
     @Option(name: .customLong("in"), help: ArgumentHelp("Not before this time from now, like 5m.", valueName: "duration"), transform: Duration.given)

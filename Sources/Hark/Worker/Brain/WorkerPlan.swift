@@ -116,7 +116,10 @@ extension WorkerState {
     }
 
     private mutating func planLeaving(_ now: Duration) {
-        if settings.untilEmpty, asleep, phase == .working, leases.isEmpty, outbox.isEmpty, queues.allSatisfy({ $0.nextDue == nil }) {
+        // Asleep is what it went; since then it may have been told to look again, and the look may be under way.
+        if settings.untilEmpty, asleep, phase == .working, trip == nil, leases.isEmpty, outbox.isEmpty,
+            queues.allSatisfy({ $0.isIdle && $0.nextDue == nil })
+        {
             phase = .draining(deadline: now)
         }
         guard case .draining(let deadline) = phase else { return }

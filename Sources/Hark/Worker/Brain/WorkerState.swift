@@ -216,6 +216,10 @@ struct WorkerState {
         for write in late { actions.append(.report(.late(write.claim))) }
         for write in written { forget(write.claim) }
         for write in late { forget(write.claim) }
+        if settings.untilEmpty, written.contains(where: \.givesBack) {
+            // There is more for us now than we saw when we went to sleep, and the bell for it is still on its way.
+            for index in queues.indices { queues[index].want(.full) }
+        }
 
         if asked.beat != nil { nextBeat = now + settings.beatInterval }
         if result.stillRegistered == false { actions.append(.drop(.signal, reason: "this worker was given up for dead")) }
