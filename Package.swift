@@ -13,6 +13,7 @@ let strict: [SwiftSetting] = [
 
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
@@ -53,14 +54,16 @@ let package = Package(
         // Serves: the verbs and the daemon.
         .target(
             name: "HarkCLI",
-            dependencies: ["Hark", "HarkMigrations", "HarkCluster", "PQ", "CLinux", arguments, logging, lifecycle, toml],
+            dependencies: ["Hark", "HarkMigrations", "HarkCluster", "PQ", "CLinux", arguments, logging, lifecycle, signals, toml],
             swiftSettings: strict),
         .executableTarget(name: "hark-main", dependencies: ["HarkCLI", arguments], swiftSettings: strict),
 
         .target(name: "TestSupport", dependencies: ["HarkCluster", "HarkMigrations", "PQ", "CLinux"], path: "Tests/Support", swiftSettings: strict),
         .testTarget(name: "PQTests", dependencies: ["PQ", "HarkCluster", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "HarkTests", dependencies: ["Hark", "PQ", "HarkMigrations", "CHarkFiles", "TestSupport", logging, lifecycle], swiftSettings: strict),
-        .testTarget(name: "HarkCLITests", dependencies: ["HarkCLI", "Hark", "PQ", "HarkCluster", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "HarkCLITests",
+            dependencies: ["HarkCLI", "hark-main", "Hark", "PQ", "HarkCluster", "TestSupport", logging, subprocess, system], swiftSettings: strict),
     ],
     cLanguageStandard: .c2x
 )

@@ -123,13 +123,10 @@ comment on table hark.tasks_finished is 'Finished tasks. Query hark.tasks, which
 -- part of the trigger, so an ordinary insert does not call the function.
 create function hark.fill_in() returns trigger language plpgsql as $$
 begin
-  NEW.state := coalesce(NEW.state, 'ready');
   NEW.queue := coalesce(NEW.queue, 'default');
   NEW.args := coalesce(NEW.args, '[]');
   NEW.priority := coalesce(NEW.priority, 0);
   NEW.run_at := coalesce(NEW.run_at, now());
-  NEW.attempt := coalesce(NEW.attempt, 0);
-  NEW.created_at := coalesce(NEW.created_at, now());
   if NEW.state = 'ready' and NEW.run_at > now() then
     NEW.state := 'scheduled';
   end if;
@@ -137,8 +134,7 @@ begin
 end $$;
 
 create trigger fill_in before insert on hark.tasks for each row
-  when (NEW.run_at > now() or NEW.run_at is null or NEW.queue is null or NEW.args is null or NEW.priority is null
-        or NEW.state is null or NEW.attempt is null or NEW.created_at is null)
+  when (NEW.run_at > now() or NEW.run_at is null or NEW.queue is null or NEW.args is null or NEW.priority is null)
   execute function hark.fill_in();
 
 -- Appends an entry {kind, message, detail} to a task's errors, with the time, the attempt and the worker's name; a null

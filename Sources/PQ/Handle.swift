@@ -1,5 +1,5 @@
-internal import CLibpq
 internal import Synchronization
+internal import CLibpq
 
 /// Owns a PGconn: closes it when the last reference is gone, on whatever thread that is.
 ///

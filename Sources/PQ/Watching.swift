@@ -1,5 +1,5 @@
-internal import CLinux
 internal import Synchronization
+internal import CLinux
 
 /// What a descriptor can be ready for.
 public struct Interest: OptionSet, Sendable {

@@ -1,4 +1,4 @@
-import ArgumentParser
+// The command line without Swift functions. A binary with functions of its own is as short: see HarkMain.
 import HarkCLI
 
-await Root.main()
+await HarkMain.main()

@@ -1,5 +1,4 @@
 import PQ
-import Synchronization
 import Testing
 import TestSupport
 
@@ -183,7 +182,9 @@ struct CommandTests {
         let connection = try await connect()
         try await connection.script("create temp sequence s")
         let gate = try await Gate(connection)
-        let waiter = Task { try await connection.execute("select nextval('s')") }
+        let waiter = Task(executorPreference: testLoop) { try await connection.execute("select nextval('s')") }
+        // The loop takes turns: after these the waiter has made its call, and is cancelled in line, not before it.
+        for _ in 0..<5 { _ = await connection.isOpen }
         waiter.cancel()
         await #expect(throws: CancellationError.self) { try await withDeadline(10, "the cancelled caller") { try await waiter.value } }
         try await connection.cancelRunning()

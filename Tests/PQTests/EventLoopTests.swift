@@ -1,6 +1,6 @@
 import Glibc
 import PQ
-import Synchronization
+import struct Synchronization.Atomic
 import Testing
 import TestSupport
 

@@ -1,5 +1,4 @@
 public import PQ
-internal import Synchronization
 
 /// Something was awaited for longer than is reasonable.
 public struct DeadlinePassed: Error, CustomStringConvertible {

@@ -1,4 +1,4 @@
-import Synchronization
+import PQ
 
 /// Room for one running task: what a slot runs at this moment, and how to cancel just that.
 final class Slot: Sendable {

@@ -17,7 +17,7 @@
 // so the slot ends after that function and another one takes its place. The cancellation runs in a child task of its own:
 // cancellation handlers are the function's code, and the loop runs none of that.
 
-import Synchronization
+import PQ
 
 /// As many long-lived child tasks as are needed at once, fed with claimed tasks through one queue.
 final class SlotPool: Sendable {

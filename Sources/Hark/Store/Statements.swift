@@ -42,6 +42,15 @@ enum SQL {
     static let show = statement("show")
     static let stats = statement("stats")
     static let workers = statement("workers")
+    static let doctorSession = statement("doctor_session")
+    static let doctorTriggers = statement("doctor_triggers")
+    static let doctorLocks = statement("doctor_locks")
+    static let doctorBlocked = statement("doctor_blocked")
+    static let doctorOverdue = statement("doctor_overdue")
+    static let outcome = statement("outcome")
+    static let retryTasks = statement("retry_tasks")
+    static let cancelTasks = statement("cancel_tasks")
+    static let idsByFilter = statement("ids_by_filter")
 
     /// The text of `Store/SQL/NAME.sql`. A name that is not there is a mistake in this file, and the first test of the
     /// store finds it.

@@ -64,7 +64,10 @@ struct Store: Sendable {
             }))
         }
         if trip.upkeep { steps += upkeep() }
-        if trip.orphans {
+        if trip.sweep {
+            if let grace = worker.unknownFunctionGrace {
+                steps.append((Query(SQL.expireBlocked, [.textArray(worker.queues), .float8(grace.seconds)]), { _, _ in }))
+            }
             steps.append((Query(SQL.orphans, [.int32(worker.id)]), { rows, result in
                 for row in rows { result.suspects.append(Suspect(worker: try row.int32(0), processGone: true, graceLeft: .zero)) }
             }))
@@ -135,9 +138,6 @@ struct Store: Sendable {
         var steps: [Step] = []
         if !worker.functions.isEmpty {
             steps.append((Query(SQL.unblock, [.textArray(worker.queues), .textArray(worker.functions)]), { _, _ in }))
-        }
-        if let grace = worker.unknownFunctionGrace {
-            steps.append((Query(SQL.expireBlocked, [.textArray(worker.queues), .float8(grace.seconds)]), { _, _ in }))
         }
         steps.append((Query(SQL.suspects, [.int32(worker.id)]), { rows, result in
             for row in rows {

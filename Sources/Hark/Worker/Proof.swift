@@ -1,5 +1,4 @@
 internal import PQ
-internal import Synchronization
 
 /// Shows that a new listener hears: a notification to itself, awaited.
 ///

@@ -1,7 +1,6 @@
 public import Logging
 public import PQ
 public import ServiceLifecycle
-internal import Synchronization
 
 /// One worker: the hands of `WorkerState`, and a `Service` like any other.
 ///
@@ -20,15 +19,18 @@ public actor Worker: Service {
     nonisolated let logger: Logger
 
     private var brain: WorkerState
+    private let ownsLoop: Bool
     private let runners: [any Runner]
     private let telemetry: TelemetrySink
     private nonisolated let inbox = Inbox()
 
     private var signal: SignalLink?
     private var work: Connection?
+    /// What speaks on `work`, as long as we have that and a number.
+    private var store: Store?
     private var workerID: Int32?
     private var alarm: (at: Duration, timer: PQ.Timer)?
-    private var runnerOf: [String: any Runner] = [:]
+    private let runnerOf: [String: any Runner]
     private var fatal: HarkError?
     private var ending: CheckedContinuation<Void, Never>?
     private var hasEnded = false
@@ -40,17 +42,19 @@ public actor Worker: Service {
     ///   - loop: a worker alone in its process needs none; several may share one.
     ///   - telemetry: told everything worth telling, on the loop.
     public init(
-        _ options: WorkerOptions, runners: [any Runner], loop: EventLoop = EventLoop(), logger: Logger = Logger(label: "hark"),
+        _ options: WorkerOptions, runners: [any Runner], loop: EventLoop? = nil, logger: Logger = Logger(label: "hark"),
         telemetry: @escaping TelemetrySink = { _ in }
     ) {
-        self.loop = loop
+        self.loop = loop ?? EventLoop()
+        ownsLoop = loop == nil
         self.options = options
         self.runners = runners
+        runnerOf = Dictionary(runners.flatMap { runner in runner.functions.map { ($0, runner) } }, uniquingKeysWith: { first, _ in first })
         self.logger = logger
         self.telemetry = telemetry
         var settings = WorkerState.Settings()
         settings.queues = options.queues
-        settings.functions = runners.reduce(into: []) { $0.formUnion($1.functions) }
+        settings.functions = Set(runnerOf.keys)
         settings.pollInterval = options.pollInterval
         settings.stopGrace = options.stopGrace
         settings.retry = options.retry
@@ -78,6 +82,7 @@ public actor Worker: Service {
             }
             for runner in runners { runner.shutDown() }
         }
+        if ownsLoop { loop.stop() }
         if let fatal { throw fatal }
     }
 
@@ -90,16 +95,7 @@ public actor Worker: Service {
     /// Stop what runs, release it, end.
     public nonisolated func abandon() { post { $0.tell(.abandon) } }
 
-    /// The runners' functions have changed, or the policies of the queues.
-    public nonisolated func reload(queues: [QueueSettings]) {
-        post { worker in
-            worker.tell(.functions(worker.knownFunctions()))
-            worker.tell(.queues(queues))
-        }
-    }
-
     private func live() async {
-        learnFunctions()
         obey(brain.start(now: EventLoop.now))
         await withCheckedContinuation { continuation in
             if hasEnded { continuation.resume() } else { ending = continuation }
@@ -114,16 +110,6 @@ public actor Worker: Service {
         hasEnded = true
         ending?.resume()
         ending = nil
-    }
-
-    private func knownFunctions() -> Set<String> {
-        learnFunctions()
-        return Set(runnerOf.keys)
-    }
-
-    private func learnFunctions() {
-        runnerOf = [:]
-        for runner in runners { for name in runner.functions where runnerOf[name] == nil { runnerOf[name] = runner } }
     }
 
     // MARK: - Events in, actions out
@@ -205,8 +191,10 @@ public actor Worker: Service {
             options, previously: workerID, functions: Set(runnerOf.keys), on: loop,
             heard: { [weak self] message in self?.post { $0.heard(message) } },
             closed: { [weak self] link, reason in self?.post { $0.lostSignal(link, reason) } })
+        guard !hasEnded else { return await link.connection.close() }
         signal = link
         workerID = link.worker
+        makeStore()
         telemetry(.joined(worker: link.worker))
         tell(.joined(worker: link.worker, renewed: link.renewed))
     }
@@ -223,8 +211,10 @@ public actor Worker: Service {
             options.database.asWorker(named: options.name), on: loop, timeout: .seconds(10),
             options: ConnectionOptions(prepared: !isPooled, setup: isPooled ? [] : SessionSetup.work),
             onClosed: { [weak self] error in self?.post { $0.lostWork(identity.value, "\(error)") } })
+        guard !hasEnded else { return await connection.close() }
         identity.value = ObjectIdentifier(connection)
         work = connection
+        makeStore()
         tell(.workConnected)
     }
 
@@ -260,15 +250,19 @@ public actor Worker: Service {
 
     // MARK: - Round trips
 
-    private func perform(_ trip: Trip) async {
-        guard let work, let workerID else { return tell(.tripFailed(.connectionLost("not connected"))) }
-        let store = Store(
+    private func makeStore() {
+        guard let work, let workerID else { return }
+        store = Store(
             connection: work,
             worker: Store.Worker(
-                id: workerID, queues: brain.queues.map(\.settings.name), functions: Array(brain.settings.functions),
+                id: workerID, queues: options.queues.map(\.name), functions: runnerOf.keys.sorted(),
                 functionPolicies: options.functionPolicies, queuePolicies: options.queuePolicies,
                 unknownFunctionGrace: options.unknownFunctionGrace),
             isPooled: isPooled)
+    }
+
+    private func perform(_ trip: Trip) async {
+        guard let store, work != nil else { return tell(.tripFailed(.connectionLost("not connected"))) }
         do {
             tell(.tripped(try await store.perform(trip)))
         } catch let error as PostgresError {

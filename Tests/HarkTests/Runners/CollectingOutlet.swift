@@ -1,7 +1,7 @@
 import Hark
 import Logging
 import PQ
-import Synchronization
+import struct Synchronization.Atomic
 
 /// Gathers what a runner says, and lets a test wait for it.
 final class CollectingOutlet: RunnerOutlet {

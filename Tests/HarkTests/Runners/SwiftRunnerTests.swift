@@ -1,7 +1,6 @@
 import Hark
 import Logging
 import PQ
-import Synchronization
 import Testing
 
 @Suite("The runner of Swift functions")

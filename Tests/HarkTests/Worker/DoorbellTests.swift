@@ -121,7 +121,7 @@ struct DoorbellTests {
                 let awake = try await client.value(
                     "select count(*)::text from pg_stat_activity where datname = current_database() and application_name = 'hark test' and state <> 'idle'")
                 #expect(awake == "0")
-                let silent = try await client.value("select count(*)::text from pg_locks where locktype = 'advisory' and classid = hark.silent_class()::bigint::oid")
+                let silent = try await client.value("select count(*)::text from pg_locks where locktype = 'advisory' and classid = hark.silent_class()::bigint::oid and database = (select oid from pg_database where datname = current_database())")
                 #expect(silent == "0")
                 try await inserter.script("commit")
                 try await worker.told.wait("the task starts") { $0.outcomes(1) }

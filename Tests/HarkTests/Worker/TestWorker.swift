@@ -1,7 +1,6 @@
 @testable import Hark
 import Logging
 import PQ
-import Synchronization
 import TestSupport
 
 /// A worker in this process, on a loop of its own, with a record of all that it tells.

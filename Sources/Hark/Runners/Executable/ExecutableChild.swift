@@ -1,7 +1,6 @@
 internal import CLinux
 import Glibc
 internal import PQ
-import Synchronization
 
 /// One attempt of an executable, from the moment it was handed to the runner: whom to signal, and why.
 final class ExecutableChild: Sendable {

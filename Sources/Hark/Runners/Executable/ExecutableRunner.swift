@@ -17,7 +17,6 @@ import Glibc
 internal import Logging
 internal import PQ
 import Subprocess
-import Synchronization
 internal import SystemPackage
 
 /// Runs executables: files of a directory, and commands of the configuration. Nothing ever goes through a shell.

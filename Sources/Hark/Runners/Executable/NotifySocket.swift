@@ -1,7 +1,6 @@
 internal import CLinux
 import Glibc
 internal import PQ
-import Synchronization
 
 /// The NOTIFY_SOCKET of one child: what `sd_notify` of any language says there speaks for its task.
 ///

@@ -27,7 +27,6 @@
 internal import CLinux
 import Glibc
 internal import PQ
-import Synchronization
 
 /// All processes that this process has started or adopted. One per process, as the kernel's setting is.
 final class Offspring: Sendable {

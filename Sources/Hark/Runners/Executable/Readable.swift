@@ -1,5 +1,4 @@
 internal import PQ
-import Synchronization
 
 extension EventLoop {
     /// Waits until the descriptor is readable (a pidfd: until its process has ended), at most until `deadline`.

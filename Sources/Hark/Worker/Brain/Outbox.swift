@@ -21,7 +21,12 @@ struct Outbox {
         var alone = false
         /// How often its data had to be replaced.
         var replaced = 0
+
+        var size: Int { if case .complete(let result?) = write.verb { result.count } else { 0 } }
     }
+
+    /// About so many bytes of results go in one trip: a message to the server is held in memory on both sides.
+    private static let bytesPerTrip = 8_388_608
 
     private(set) var waiting: [Entry] = []
     private(set) var underWay: [Entry] = []
@@ -44,14 +49,16 @@ struct Outbox {
         if let index = waiting.firstIndex(where: { $0.alone && $0.due <= now }) {
             underWay = [waiting.remove(at: index)]
         } else {
-            // The common case, all of them due, moves the array instead of filtering it.
-            if waiting.count <= limit, waiting.allSatisfy({ $0.due <= now }) {
+            // The common case, all of them due and not too much, moves the array instead of filtering it.
+            if waiting.count <= limit, waiting.allSatisfy({ $0.due <= now }), waiting.reduce(0, { $0 + $1.size }) <= Self.bytesPerTrip {
                 underWay = waiting
                 waiting = []
             } else {
                 underWay = []
+                var bytes = 0
                 waiting.removeAll { entry in
-                    guard entry.due <= now, underWay.count < limit else { return false }
+                    guard entry.due <= now, underWay.count < limit, bytes <= Self.bytesPerTrip else { return false }
+                    bytes += entry.size
                     underWay.append(entry)
                     return true
                 }

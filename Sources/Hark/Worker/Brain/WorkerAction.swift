@@ -38,8 +38,8 @@ struct Trip: Sendable {
     var rescue: [(worker: Int32, processGone: Bool)] = []
     /// Look for dead workers, take back what is blocked by function.
     var upkeep = false
-    /// Look for tasks that run for workers which have no row.
-    var orphans = false
+    /// Look for tasks that run for workers which have no row, and for those blocked for too long.
+    var sweep = false
     /// Release every running row of ours that is not among these: the answer to its claim was lost with a connection.
     var known: [Claim]?
     /// Running tasks to be asked after: did somebody want them cancelled?
@@ -47,7 +47,7 @@ struct Trip: Sendable {
     var look: Look?
 
     var isEmpty: Bool {
-        beat == nil && proof == nil && held.isEmpty && writes.isEmpty && rescue.isEmpty && !upkeep && !orphans && askCancelled.isEmpty && look == nil
+        beat == nil && proof == nil && held.isEmpty && writes.isEmpty && rescue.isEmpty && !upkeep && !sweep && askCancelled.isEmpty && look == nil
     }
 }
 

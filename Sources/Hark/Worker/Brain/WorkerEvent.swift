@@ -26,11 +26,6 @@ enum WorkerEvent: Sendable {
     case finished([(Claim, Outcome)])
     case alive(Claim)
     case extended(Claim, by: Duration)
-    /// The runners know other functions now.
-    case functions(Set<String>)
-    /// The configuration was read again: slots and policies of the queues. Running tasks stay.
-    case queues([QueueSettings])
-
     /// The moment of `nextWake` has come.
     case tick
     /// Finish what runs, claim nothing more; what still runs after `timeout` is stopped and released.

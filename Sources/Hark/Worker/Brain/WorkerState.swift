@@ -37,48 +37,52 @@ struct WorkerState {
 
         /// The row in `hark.workers` says that we live. Within the grace of 5 s after which a free session lock counts as death.
         var beatInterval: Duration { min(pollInterval, .seconds(5)) }
+        /// What is rare, and not cheap to look for: once a minute.
+        var sweepInterval: Duration { pollInterval * 12 }
     }
 
     enum Phase: Equatable { case working, draining(deadline: Duration), leaving, ended }
     enum Doorbell: Equatable { case off, arming(Set<String>), armed(Set<String>), disarming }
 
-    private(set) var settings: Settings
-    private(set) var phase = Phase.working
-    private(set) var worker: Int32?
-    private(set) var listener = Listener.disconnected(since: .zero, why: "not connected yet")
-    private(set) var queues: [QueueState]
-    private(set) var leases = Leases()
-    private(set) var outbox = Outbox()
+    var settings: Settings
+    var phase = Phase.working
+    var worker: Int32?
+    var listener = Listener.disconnected(since: .zero, why: "not connected yet")
+    var queues: [QueueState]
+    var leases = Leases()
+    var outbox = Outbox()
     /// Every claim whose outcome the database has not taken yet, by task: never two of one task.
-    private var claims: [Int64: Claim] = [:]
+    var claims: [Int64: Claim] = [:]
 
-    private var random: SplitMix64
-    private var signal = LinkState()
-    private var work = LinkState()
-    private var doorbell = Doorbell.off
-    private var trip: (trip: Trip, sent: Duration)?
+    var random: SplitMix64
+    var signal = LinkState()
+    var work = LinkState()
+    var doorbell = Doorbell.off
+    var trip: (trip: Trip, sent: Duration)?
 
-    private var nextUpkeep = Duration.zero
-    private var nextBeat = Duration.zero
-    private var nextOrphans = Duration.zero
-    private var nextProof = Duration.zero
-    private var proofSent: (nonce: UInt64, deadline: Duration)?
-    private var rescues: [(worker: Int32, processGone: Bool)] = []
+    var nextUpkeep = Duration.zero
+    /// A worker that takes the place of a killed one: the server may need a moment to notice that the old session is gone.
+    var earlyUpkeeps: [Duration] = [.milliseconds(50), .milliseconds(150), .milliseconds(400), .milliseconds(1_000)]
+    var nextBeat = Duration.zero
+    var nextSweep = Duration.zero
+    var nextProof = Duration.zero
+    var proofSent: (nonce: UInt64, deadline: Duration)?
+    var rescues: [(worker: Int32, processGone: Bool)] = []
     /// Until then, after a failed round trip, none is made.
-    private(set) var tripsFrom = Duration.zero
-    private var tripFailures = 0
+    var tripsFrom = Duration.zero
+    var tripFailures = 0
     /// A claim may have been committed without our hearing of it: until then, ask for running rows that we know nothing of.
-    private var straysUntil = Duration.zero
+    var straysUntil = Duration.zero
     /// After an arm that failed: when to try again.
-    private var armFrom = Duration.zero
+    var armFrom = Duration.zero
     /// Armed, but an insert that did not ring may not have committed yet: when to ask again, and how long the last wait was.
-    private var unquiet: (askAt: Duration?, wait: Duration)?
-    private var foundSinceArmed = false
+    var unquiet: (askAt: Duration?, wait: Duration)?
+    var foundSinceArmed = false
     /// Nothing left to do that it can see: said once, when it comes true.
-    private var asleep = false
+    var asleep = false
     /// The moment of the last event.
-    private var clock = Duration.zero
-    private var actions: [WorkerAction] = []
+    var clock = Duration.zero
+    var actions: [WorkerAction] = []
 
     init(_ settings: Settings, seed: UInt64) {
         self.settings = settings
@@ -103,7 +107,7 @@ struct WorkerState {
 
     // MARK: - What an event changes
 
-    private mutating func note(_ event: WorkerEvent, _ now: Duration) {
+    mutating func note(_ event: WorkerEvent, _ now: Duration) {
         switch event {
         case .joined(let worker, let renewed): joined(worker, renewed: renewed, now)
         case .workConnected:
@@ -122,6 +126,7 @@ struct WorkerState {
             if proofSent?.nonce == nonce { heardListener(now) }
         case .armed(let quiet): armed(quiet: quiet, now)
         case .armFailed(let reason):
+            guard case .arming = doorbell else { return }
             doorbell = .off
             armFrom = now + settings.pollInterval
             setListener(.polling(since: now, why: reason))
@@ -132,8 +137,6 @@ struct WorkerState {
         case .finished(let outcomes): for (claim, outcome) in outcomes { finished(claim, outcome, now) }
         case .alive(let claim): leases.alive(claim, at: now)
         case .extended(let claim, let extra): leases.extend(claim, by: extra, at: now)
-        case .functions(let names): settings.functions = names
-        case .queues(let queues): reconfigure(queues)
         case .tick: break
         case .drain(let timeout):
             if case .working = phase { phase = .draining(deadline: now + timeout) }
@@ -145,7 +148,7 @@ struct WorkerState {
         }
     }
 
-    private mutating func joined(_ id: Int32, renewed: Bool, _ now: Duration) {
+    mutating func joined(_ id: Int32, renewed: Bool, _ now: Duration) {
         worker = id
         signal.connected()
         doorbell = .off
@@ -160,7 +163,7 @@ struct WorkerState {
         setListener(work.isUp ? .listening(since: now) : listener)
     }
 
-    private mutating func disconnected(_ link: Link, _ reason: String, _ now: Duration) {
+    mutating func disconnected(_ link: Link, _ reason: String, _ now: Duration) {
         switch link {
         case .signal:
             doorbell = .off
@@ -176,17 +179,17 @@ struct WorkerState {
         }
     }
 
-    private mutating func reconnect(_ link: Link, _ reason: String, after wait: Duration) {
+    mutating func reconnect(_ link: Link, _ reason: String, after wait: Duration) {
         actions.append(.connect(link, after: wait))
         actions.append(.report(.waiting(for: link.rawValue, reason: reason, retryIn: wait)))
     }
 
-    private mutating func heardListener(_ now: Duration) {
+    mutating func heardListener(_ now: Duration) {
         proofSent = nil
         nextProof = now + settings.proofInterval
     }
 
-    private mutating func armed(quiet: Bool, _ now: Duration) {
+    mutating func armed(quiet: Bool, _ now: Duration) {
         guard case .arming(let names) = doorbell else { return }
         doorbell = .armed(names)
         foundSinceArmed = false
@@ -195,27 +198,16 @@ struct WorkerState {
         unquiet = quiet ? nil : (askAt: now + .milliseconds(1), wait: .milliseconds(1))
     }
 
-    private mutating func answered(quiet: Bool, _ now: Duration) {
+    mutating func answered(quiet: Bool, _ now: Duration) {
         guard case .armed(let names) = doorbell, let wait = unquiet?.wait else { return }
         for index in queues.indices where names.contains(queues[index].settings.name) { queues[index].want(.full) }
         let next = min(wait * 2, .milliseconds(100))
         unquiet = quiet ? nil : (askAt: now + next, wait: next)
     }
 
-    private mutating func reconfigure(_ new: [QueueSettings]) {
-        let old = Dictionary(uniqueKeysWithValues: queues.map { ($0.settings.name, $0) })
-        queues = new.map { settings in
-            var queue = old[settings.name] ?? QueueState(settings)
-            queue.settings = settings
-            queue.want(.full)
-            return queue
-        }
-        settings.queues = new
-    }
-
     // MARK: - Round trips
 
-    private mutating func tripped(_ result: TripResult, _ now: Duration) {
+    mutating func tripped(_ result: TripResult, _ now: Duration) {
         guard let asked = trip?.trip else { return }
         trip = nil
         tripFailures = 0
@@ -235,7 +227,7 @@ struct WorkerState {
         if let look = asked.look { looked(look, result, now) }
     }
 
-    private mutating func looked(_ look: Look, _ result: TripResult, _ now: Duration) {
+    mutating func looked(_ look: Look, _ result: TripResult, _ now: Duration) {
         let found = Dictionary(grouping: result.claimed, by: \.queue)
         for asked in look.queues {
             guard let index = queues.firstIndex(where: { $0.settings.name == asked.queue }) else { continue }
@@ -247,11 +239,11 @@ struct WorkerState {
         begin(result.claimed, now)
     }
 
-    private mutating func forget(_ claim: Claim) {
+    mutating func forget(_ claim: Claim) {
         if claims[claim.id] == claim { claims[claim.id] = nil }
     }
 
-    private mutating func begin(_ claimed: [ClaimedTask], _ now: Duration) {
+    mutating func begin(_ claimed: [ClaimedTask], _ now: Duration) {
         for task in claimed {
             if let older = claims.updateValue(task.claim, forKey: task.id) { disown(older, now) }
         }
@@ -274,7 +266,7 @@ struct WorkerState {
         if !runnable.isEmpty { actions.append(.run(runnable)) }
     }
 
-    private mutating func tripFailed(_ failure: TripFailure, _ now: Duration) {
+    mutating func tripFailed(_ failure: TripFailure, _ now: Duration) {
         guard let asked = trip?.trip else { return }
         trip = nil
         asleep = false
@@ -298,7 +290,7 @@ struct WorkerState {
         }
     }
 
-    private mutating func noteSuspects(_ suspects: [Suspect], _ now: Duration) {
+    mutating func noteSuspects(_ suspects: [Suspect], _ now: Duration) {
         for suspect in suspects {
             if suspect.processGone || suspect.graceLeft <= .zero {
                 rescues.append((suspect.worker, suspect.processGone))
@@ -309,7 +301,7 @@ struct WorkerState {
     }
 
     /// We were taken for dead, and have now claimed anew what was ours before: the older attempt can not end any more.
-    private mutating func disown(_ claim: Claim, _ now: Duration) {
+    mutating func disown(_ claim: Claim, _ now: Duration) {
         outbox.drop(claim)
         actions.append(.report(.late(claim)))
         guard let lease = leases.byClaim[claim] else { return }
@@ -319,7 +311,7 @@ struct WorkerState {
 
     // MARK: - Outcomes
 
-    private mutating func finished(_ claim: Claim, _ outcome: Outcome, _ now: Duration) {
+    mutating func finished(_ claim: Claim, _ outcome: Outcome, _ now: Duration) {
         guard let lease = leases.end(claim) else { return }
         if let index = queues.firstIndex(where: { $0.settings.name == lease.queue }) { queues[index].running -= 1 }
         guard !lease.abandoned else { return }
@@ -328,7 +320,7 @@ struct WorkerState {
         actions.append(.report(.finished(claim, function: lease.function, queue: lease.queue, attempt: lease.attempt, verb, ran: now - lease.started)))
     }
 
-    private mutating func verb(for outcome: Outcome, of lease: Leases.Lease) -> Write.Verb {
+    mutating func verb(for outcome: Outcome, of lease: Leases.Lease) -> Write.Verb {
         switch outcome {
         case .completed(let result): .complete(result: result)
         case .errored(let error): again(after: nil, error, lease)
@@ -340,21 +332,21 @@ struct WorkerState {
         }
     }
 
-    private mutating func again(after delay: Duration?, _ error: AttemptError, _ lease: Leases.Lease) -> Write.Verb {
+    mutating func again(after delay: Duration?, _ error: AttemptError, _ lease: Leases.Lease) -> Write.Verb {
         // Somebody wanted it cancelled; that it went wrong while it was being stopped changes nothing.
         if lease.stopped == .cancelled { return .cancel(AttemptError(.cancelled, error.message, detail: error.detail)) }
         guard lease.attempt < lease.maxAttempts else { return .fail(error) }
         return .retry(delay: delay ?? settings.retry.delay(afterAttempt: lease.attempt, using: &random), error)
     }
 
-    private mutating func stop(_ lease: Leases.Lease, _ reason: StopReason, _ now: Duration) {
+    mutating func stop(_ lease: Leases.Lease, _ reason: StopReason, _ now: Duration) {
         // Twice the grace: the runner's own SIGKILL comes after one.
         guard leases.stop(lease.claim, reason, giveUp: now + settings.stopGrace * 2) else { return }
         actions.append(.stop(lease.claim, queue: lease.queue, function: lease.function, reason))
     }
 
     /// A function that did not end when it was asked to: its outcome is written without it. Its slot stays taken.
-    private mutating func abandon(_ lease: Leases.Lease, _ now: Duration) {
+    mutating func abandon(_ lease: Leases.Lease, _ now: Duration) {
         let outcome: Outcome =
             switch lease.stopped {
             case .timeout: .errored(AttemptError(.timeout, "ran into its timeout and did not stop when it was asked to"))
@@ -366,175 +358,9 @@ struct WorkerState {
         actions.append(.report(.deaf(lease.claim, function: lease.function)))
     }
 
-    private mutating func setListener(_ new: Listener) {
+    mutating func setListener(_ new: Listener) {
         guard !new.sameAs(listener) else { return }
         listener = new
         actions.append(.report(.listener(new)))
-    }
-
-    // MARK: - What to do next
-
-    private mutating func plan(_ now: Duration) {
-        planStops(now)
-        planTrip(now)
-        planSignal(now)
-        planLeaving(now)
-    }
-
-    private mutating func planStops(_ now: Duration) {
-        let (timedOut, deaf) = leases.overdue(at: now)
-        for lease in timedOut { stop(lease, .timeout, now) }
-        for lease in deaf { abandon(lease, now) }
-        if case .draining(let deadline) = phase, now >= deadline {
-            for lease in leases.open { stop(lease, .shutdown, now) }
-        }
-    }
-
-    private mutating func planTrip(_ now: Duration) {
-        guard work.isUp else { return }
-        if let sent = trip?.sent {
-            if now >= sent + settings.tripTimeout {
-                actions.append(.drop(.work, reason: "no answer for \(settings.tripTimeout.components.seconds) s"))
-                work.isUp = false
-            }
-            return
-        }
-        guard worker != nil, now >= tripsFrom, phase != .leaving else { return }
-        var next = Trip()
-        (next.writes, next.held) = outbox.take(at: now, atMost: settings.batch)
-        if now >= nextBeat { next.beat = currentBeat }
-        if case .working = phase { planClaim(&next, now) }
-        guard !next.isEmpty else { return }
-        trip = (next, now)
-        actions.append(.trip(next))
-    }
-
-    private mutating func planClaim(_ next: inout Trip, _ now: Duration) {
-        if now >= nextUpkeep {
-            next.upkeep = true
-            next.beat = currentBeat
-            if now >= nextOrphans {
-                next.orphans = true
-                nextOrphans = now + .seconds(300)
-            }
-            if now < straysUntil { next.known = leases.byClaim.keys + outbox.claims }
-            next.askCancelled = leases.open.filter { $0.stopped == nil }.map(\.claim)
-            nextUpkeep = now + settings.pollInterval * Double.random(in: 0.9...1.1, using: &random)
-            for index in queues.indices { queues[index].want(.full) }
-            if signal.isUp, proofSent == nil, now >= nextProof {
-                let nonce = random.next()
-                next.proof = nonce
-                proofSent = (nonce, now + settings.tripTimeout + settings.proofTimeout)
-            }
-        }
-        for index in queues.indices { queues[index].comeDue(at: now) }
-        if !rescues.isEmpty {
-            next.rescue = rescues
-            rescues = []
-            for index in queues.indices { queues[index].want(.full) }
-        }
-        var asked: [QueueLook] = []
-        for index in queues.indices where queues[index].wantsLook { asked.append(queues[index].look()) }
-        if !asked.isEmpty { next.look = Look(queues: asked, token: Int64(random.next() >> 1)) }
-    }
-
-    private mutating func planSignal(_ now: Duration) {
-        guard signal.isUp else { return }
-        if let proofSent, now >= proofSent.deadline {
-            self.proofSent = nil
-            actions.append(.drop(.signal, reason: "the listener did not hear a notification that was sent to it"))
-            signal.isUp = false
-            return
-        }
-        // The work connection is stuck behind a lock, or away: say over the other one that we live.
-        if now >= nextBeat + .seconds(2) {
-            nextBeat = now + settings.beatInterval
-            actions.append(.beat(currentBeat))
-        }
-        guard case .working = phase else {
-            if case .armed = doorbell { disarm() }
-            return
-        }
-        planDoorbell(now)
-    }
-
-    private mutating func planDoorbell(_ now: Duration) {
-        let idle = Set(queues.lazy.filter(\.isIdle).map(\.settings.name))
-        let settled = trip?.trip.look == nil && !queues.contains(where: \.wantsLook)
-        switch doorbell {
-        case .off:
-            guard work.isUp, settled, !idle.isEmpty, now >= armFrom else { return }
-            doorbell = .arming(idle)
-            actions.append(.arm(queues: idle.sorted()))
-        case .armed(let names):
-            // Somebody rings whenever we hold SLEEP, so we hold it only while we can run what comes.
-            let full = queues.contains { names.contains($0.settings.name) && $0.room == 0 }
-            if full || foundSinceArmed || (settled && idle != names) {
-                disarm()
-            } else if let askAt = unquiet?.askAt, now >= askAt {
-                unquiet?.askAt = nil
-                actions.append(.askQuiet(queues: names.sorted()))
-            } else if settled, unquiet == nil, !asleep {
-                asleep = true
-                actions.append(.report(.asleep))
-            }
-        case .arming, .disarming: break
-        }
-    }
-
-    private mutating func disarm() {
-        doorbell = .disarming
-        unquiet = nil
-        asleep = false
-        actions.append(.disarm)
-    }
-
-    private mutating func planLeaving(_ now: Duration) {
-        if settings.untilEmpty, asleep, phase == .working, leases.isEmpty, outbox.isEmpty, queues.allSatisfy({ $0.nextDue == nil }) {
-            phase = .draining(deadline: now)
-        }
-        guard case .draining(let deadline) = phase else { return }
-        let done = leases.open.isEmpty && outbox.isEmpty && trip == nil
-        // With the database away there is nobody to write to: rescue will give back what we leave.
-        let hopeless = now >= deadline + settings.stopGrace * 3
-        guard done || hopeless else { return }
-        if !outbox.isEmpty { actions.append(.report(.trouble("\(outbox.count) outcomes could not be written; other workers will run these tasks again"))) }
-        phase = .leaving
-        actions.append(.leave)
-    }
-
-    private var currentBeat: Beat {
-        let state = if case .working = phase { "working" } else { "draining" }
-        return Beat(state: state, listener: listener.word, running: leases.count)
-    }
-
-    // MARK: - When to wake without an event
-
-    /// The moment of the next `tick`; nil to sleep until something happens.
-    var nextWake: Duration? {
-        var moments: [Duration] = []
-        if let earliest = leases.earliest { moments.append(earliest) }
-        if case .draining(let deadline) = phase {
-            if leases.open.contains(where: { $0.stopped == nil || $0.stopped == .timeout }) { moments.append(deadline) }
-            moments.append(deadline + settings.stopGrace * 3)
-        }
-        if work.isUp, let sent = trip?.sent { moments.append(sent + settings.tripTimeout) }
-        if work.isUp, trip == nil, worker != nil, phase != .leaving, phase != .ended {
-            var trips = [nextBeat]
-            if let due = outbox.nextDue { trips.append(due) }
-            if phase == .working {
-                trips.append(nextUpkeep)
-                trips += queues.compactMap { $0.room > 0 ? $0.nextDue : nil }
-                if queues.contains(where: \.wantsLook) || !rescues.isEmpty { trips.append(tripsFrom) }
-            }
-            moments += trips.map { max($0, tripsFrom) }
-        }
-        if signal.isUp {
-            moments.append(nextBeat + .seconds(2))
-            if let deadline = proofSent?.deadline { moments.append(deadline) }
-            if case .armed = doorbell, let askAt = unquiet?.askAt { moments.append(askAt) }
-            if phase == .working, doorbell == .off, work.isUp, armFrom > clock { moments.append(armFrom) }
-        }
-        return moments.min()
     }
 }

@@ -1,0 +1,22 @@
+-- Who holds the doorbell's locks without being a worker, and who keeps inserts ringing? Called by doctor.
+--
+-- SLEEP belongs to the signal session of a worker, which holds its WORKER lock too: any other session with it makes every
+-- insert ring for nobody. SILENT belongs to transactions that are about to commit: who holds it for long keeps workers awake.
+--
+-- Returns class (sleep, silent), pid, locks (int4), application (text), state (text), age (float8, seconds since its transaction
+-- or its session began). No rows when all is well.
+select case l.classid when hark.sleep_class()::oid then 'sleep' else 'silent' end as class, l.pid, count(*)::int4 as locks,
+  max(a.application_name) as application, max(a.state) as state,
+  extract(epoch from clock_timestamp() - coalesce(min(a.xact_start), min(a.backend_start)))::float8 as age
+from pg_locks l
+left join pg_stat_activity a on a.pid = l.pid
+where l.locktype = 'advisory' and l.objsubid = 2 and l.granted
+  and l.database = (select d.oid from pg_database d where d.datname = current_database())
+  and l.pid <> pg_backend_pid()
+  and (l.classid = hark.silent_class()::oid and a.xact_start < clock_timestamp() - interval '10 seconds'
+    or l.classid = hark.sleep_class()::oid and not exists (
+      select from pg_locks w
+      where w.locktype = 'advisory' and w.objsubid = 2 and w.granted and w.pid = l.pid and w.database = l.database
+        and w.classid = hark.worker_class()::oid))
+group by 1, 2
+order by 1, 2

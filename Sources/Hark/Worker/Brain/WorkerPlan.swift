@@ -1,0 +1,166 @@
+/// The second half of the brain: given all that is known, what to do next. `plan` runs after every event.
+extension WorkerState {
+    mutating func plan(_ now: Duration) {
+        planStops(now)
+        planTrip(now)
+        planSignal(now)
+        planLeaving(now)
+    }
+
+    private mutating func planStops(_ now: Duration) {
+        let (timedOut, deaf) = leases.overdue(at: now)
+        for lease in timedOut { stop(lease, .timeout, now) }
+        for lease in deaf { abandon(lease, now) }
+        if case .draining(let deadline) = phase, now >= deadline {
+            for lease in leases.open { stop(lease, .shutdown, now) }
+        }
+    }
+
+    private mutating func planTrip(_ now: Duration) {
+        guard work.isUp else { return }
+        if let sent = trip?.sent {
+            if now >= sent + settings.tripTimeout {
+                actions.append(.drop(.work, reason: "no answer for \(settings.tripTimeout.components.seconds) s"))
+                work.isUp = false
+            }
+            return
+        }
+        guard worker != nil, now >= tripsFrom, phase != .leaving else { return }
+        var next = Trip()
+        (next.writes, next.held) = outbox.take(at: now, atMost: settings.batch)
+        if now >= nextBeat { next.beat = currentBeat }
+        if case .working = phase { planClaim(&next, now) }
+        guard !next.isEmpty else { return }
+        trip = (next, now)
+        actions.append(.trip(next))
+    }
+
+    private mutating func planClaim(_ next: inout Trip, _ now: Duration) {
+        if now >= nextUpkeep {
+            next.upkeep = true
+            next.beat = currentBeat
+            if now >= nextSweep {
+                next.sweep = true
+                nextSweep = now + settings.sweepInterval
+            }
+            if now < straysUntil { next.known = leases.byClaim.keys + outbox.claims }
+            next.askCancelled = leases.open.filter { $0.stopped == nil }.map(\.claim)
+            nextUpkeep = now + (earlyUpkeeps.isEmpty ? settings.pollInterval * Double.random(in: 0.9...1.1, using: &random) : earlyUpkeeps.removeFirst())
+            for index in queues.indices { queues[index].want(.full) }
+            if signal.isUp, proofSent == nil, now >= nextProof {
+                let nonce = random.next()
+                next.proof = nonce
+                proofSent = (nonce, now + settings.tripTimeout + settings.proofTimeout)
+            }
+        }
+        for index in queues.indices { queues[index].comeDue(at: now) }
+        if !rescues.isEmpty {
+            next.rescue = rescues
+            rescues = []
+            for index in queues.indices { queues[index].want(.full) }
+        }
+        var asked: [QueueLook] = []
+        for index in queues.indices where queues[index].wantsLook { asked.append(queues[index].look()) }
+        if !asked.isEmpty { next.look = Look(queues: asked, token: Int64(random.next() >> 1)) }
+    }
+
+    private mutating func planSignal(_ now: Duration) {
+        guard signal.isUp else { return }
+        if let proofSent, now >= proofSent.deadline {
+            self.proofSent = nil
+            actions.append(.drop(.signal, reason: "the listener did not hear a notification that was sent to it"))
+            signal.isUp = false
+            return
+        }
+        // The work connection is stuck behind a lock, or away: say over the other one that we live.
+        if now >= nextBeat + .seconds(2) {
+            nextBeat = now + settings.beatInterval
+            actions.append(.beat(currentBeat))
+        }
+        guard case .working = phase else {
+            if case .armed = doorbell { disarm() }
+            return
+        }
+        planDoorbell(now)
+    }
+
+    private mutating func planDoorbell(_ now: Duration) {
+        let idle = Set(queues.lazy.filter(\.isIdle).map(\.settings.name))
+        let settled = trip?.trip.look == nil && !queues.contains(where: \.wantsLook)
+        switch doorbell {
+        case .off:
+            guard work.isUp, settled, !idle.isEmpty, now >= armFrom else { return }
+            doorbell = .arming(idle)
+            actions.append(.arm(queues: idle.sorted()))
+        case .armed(let names):
+            // Somebody rings whenever we hold SLEEP, so we hold it only while we can run what comes.
+            let full = queues.contains { names.contains($0.settings.name) && $0.room == 0 }
+            if full || foundSinceArmed || (settled && idle != names) {
+                disarm()
+            } else if let askAt = unquiet?.askAt, now >= askAt {
+                unquiet?.askAt = nil
+                actions.append(.askQuiet(queues: names.sorted()))
+            } else if settled, unquiet == nil, !asleep {
+                asleep = true
+                actions.append(.report(.asleep))
+            }
+        case .arming, .disarming: break
+        }
+    }
+
+    private mutating func disarm() {
+        doorbell = .disarming
+        unquiet = nil
+        asleep = false
+        actions.append(.disarm)
+    }
+
+    private mutating func planLeaving(_ now: Duration) {
+        if settings.untilEmpty, asleep, phase == .working, leases.isEmpty, outbox.isEmpty, queues.allSatisfy({ $0.nextDue == nil }) {
+            phase = .draining(deadline: now)
+        }
+        guard case .draining(let deadline) = phase else { return }
+        let done = leases.open.isEmpty && outbox.isEmpty && trip == nil
+        // With the database away there is nobody to write to: rescue will give back what we leave.
+        let hopeless = now >= deadline + settings.stopGrace * 3
+        guard done || hopeless else { return }
+        if !outbox.isEmpty { actions.append(.report(.trouble("\(outbox.count) outcomes could not be written; other workers will run these tasks again"))) }
+        phase = .leaving
+        actions.append(.leave)
+    }
+
+    private var currentBeat: Beat {
+        let state = if case .working = phase { "working" } else { "draining" }
+        return Beat(state: state, listener: listener.word, running: leases.count)
+    }
+
+    // MARK: - When to wake without an event
+
+    /// The moment of the next `tick`; nil to sleep until something happens.
+    var nextWake: Duration? {
+        var moments: [Duration] = []
+        if let earliest = leases.earliest { moments.append(earliest) }
+        if case .draining(let deadline) = phase {
+            if leases.open.contains(where: { $0.stopped == nil || $0.stopped == .timeout }) { moments.append(deadline) }
+            moments.append(deadline + settings.stopGrace * 3)
+        }
+        if work.isUp, let sent = trip?.sent { moments.append(sent + settings.tripTimeout) }
+        if work.isUp, trip == nil, worker != nil, phase != .leaving, phase != .ended {
+            var trips = [nextBeat]
+            if let due = outbox.nextDue { trips.append(due) }
+            if phase == .working {
+                trips.append(nextUpkeep)
+                trips += queues.compactMap { $0.room > 0 ? $0.nextDue : nil }
+                if queues.contains(where: \.wantsLook) || !rescues.isEmpty { trips.append(tripsFrom) }
+            }
+            moments += trips.map { max($0, tripsFrom) }
+        }
+        if signal.isUp {
+            moments.append(nextBeat + .seconds(2))
+            if let deadline = proofSent?.deadline { moments.append(deadline) }
+            if case .armed = doorbell, let askAt = unquiet?.askAt { moments.append(askAt) }
+            if phase == .working, doorbell == .off, work.isUp, armFrom > clock { moments.append(armFrom) }
+        }
+        return moments.min()
+    }
+}

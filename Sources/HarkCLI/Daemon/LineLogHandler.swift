@@ -1,0 +1,72 @@
+internal import Glibc
+internal import Logging
+
+/// One line on stderr for each record.
+///
+/// `09:15:02 warning: polling: ...`, and for what a task is about or says, `09:15:02 task 42 resize: completed in 12 ms`.
+/// No time when stderr is the journal's, which notes it by itself; the whole date when it is a file. Every line is
+/// harmless to a terminal, whatever a task has printed.
+struct LineLogHandler: LogHandler {
+    enum Clock: Sendable { case none, time, date }
+
+    var metadata: Logger.Metadata = [:]
+    var logLevel: Logger.Level = .info
+    var metadataProvider: Logger.MetadataProvider?
+    let terminal: Terminal
+    let clock: Clock
+    let output: @Sendable (String) -> Void
+
+    /// The metadata that says which attempt a record is about; it becomes the beginning of the line.
+    static let attemptKeys = ["task_id", "function", "queue", "attempt"]
+    /// Marks what the worker says of an attempt; without it, the function itself speaks (a line of stderr, a log line).
+    static let eventKey = "event"
+
+    init(terminal: Terminal = .stderr, clock: Clock? = nil, output: @escaping @Sendable (String) -> Void = { note($0) }) {
+        self.terminal = terminal
+        self.clock = clock ?? (Self.stderrIsJournal ? .none : terminal.width == nil ? .date : .time)
+        self.output = output
+    }
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        output(line(level: event.level, event.message.description, metadata.merging(event.metadata ?? [:]) { $1 }))
+    }
+
+    func line(level: Logger.Level, _ message: String, _ metadata: Logger.Metadata) -> String {
+        var parts: [String] = []
+        if let time { parts.append(terminal.styled(time, .dim)) }
+        if level != .info && level != .notice { parts.append(terminal.styled("\(level.rawValue):", level >= .error ? .red : .yellow)) }
+        if let id = metadata["task_id"] {
+            let attempt = metadata["attempt"].map { "\($0)" } ?? "1"
+            let name = "task \(id) \(metadata["function"].map { "\($0)" } ?? "")" + (attempt == "1" ? "" : " #\(attempt)")
+            parts.append(terminal.styled(Harmless.line(name) + (metadata[Self.eventKey] == nil ? " |" : ":"), .bold))
+        }
+        parts.append(Harmless.line(message.replacing("\t", with: "    ")))
+        for (key, value) in metadata.sorted(by: { $0.key < $1.key }) where !Self.attemptKeys.contains(key) && key != Self.eventKey {
+            parts.append(Harmless.line("\(key)=\(value)"))
+        }
+        return parts.joined(separator: " ")
+    }
+
+    private var time: String? {
+        let moment = Moment.local(Moment.here)
+        switch clock {
+        case .none: return nil
+        case .date: return moment
+        case .time: return String(moment.dropFirst(11).prefix(8))
+        }
+    }
+
+    /// JOURNAL_STREAM holds device and inode of the journal's socket (systemd.exec(5)); a shell started from a unit inherits
+    /// the variable, so stderr has to be that very socket.
+    static var stderrIsJournal: Bool {
+        guard let stream = environment("JOURNAL_STREAM") else { return false }
+        var status = stat()
+        guard fstat(STDERR_FILENO, &status) == 0 else { return false }
+        return stream == "\(status.st_dev):\(status.st_ino)"
+    }
+}
