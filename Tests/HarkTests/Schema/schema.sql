@@ -134,13 +134,10 @@ CREATE FUNCTION hark.fill_in() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 begin
-  NEW.state := coalesce(NEW.state, 'ready');
   NEW.queue := coalesce(NEW.queue, 'default');
   NEW.args := coalesce(NEW.args, '[]');
   NEW.priority := coalesce(NEW.priority, 0);
   NEW.run_at := coalesce(NEW.run_at, now());
-  NEW.attempt := coalesce(NEW.attempt, 0);
-  NEW.created_at := coalesce(NEW.created_at, now());
   if NEW.state = 'ready' and NEW.run_at > now() then
     NEW.state := 'scheduled';
   end if;
@@ -916,7 +913,7 @@ CREATE TRIGGER carry_to_live AFTER UPDATE OF state ON hark.tasks_finished FOR EA
 -- Name: tasks fill_in; Type: TRIGGER; Schema: hark; Owner: -
 --
 
-CREATE TRIGGER fill_in BEFORE INSERT ON hark.tasks FOR EACH ROW WHEN (((new.run_at > now()) OR (new.run_at IS NULL) OR (new.queue IS NULL) OR (new.args IS NULL) OR (new.priority IS NULL) OR (new.state IS NULL) OR (new.attempt IS NULL) OR (new.created_at IS NULL))) EXECUTE FUNCTION hark.fill_in();
+CREATE TRIGGER fill_in BEFORE INSERT ON hark.tasks FOR EACH ROW WHEN (((new.run_at > now()) OR (new.run_at IS NULL) OR (new.queue IS NULL) OR (new.args IS NULL) OR (new.priority IS NULL))) EXECUTE FUNCTION hark.fill_in();
 
 
 --
