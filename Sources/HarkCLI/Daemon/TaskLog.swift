@@ -1,5 +1,6 @@
 internal import Hark
 internal import Logging
+internal import PQ
 
 /// Turns the telemetry of a worker into log lines: one for each change of its own state, and what was asked for of its tasks.
 ///
@@ -33,7 +34,7 @@ final class TaskLog {
         case .waiting(_, let reason, _):
             guard reason != lastWait else { break }
             lastWait = reason
-            logger.warning("waiting for the database: \(reason); trying again until it is there")
+            logger.warning("waiting for the database: \(PostgresError(message: reason).withoutAdvice); trying again until it is there")
         case .draining(let running):
             logger.info("\(running == 0 ? "stopping" : "stopping; \(running) \(running == 1 ? "task still runs" : "tasks still run")")")
         case .trouble(let text): logger.warning("\(text)")

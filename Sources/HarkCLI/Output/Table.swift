@@ -5,12 +5,14 @@ struct Table {
 
         var title: String
         var alignment = Alignment.left
-        /// May be cut when the terminal is too narrow, down to `least` columns.
+        /// May be cut when the terminal is too narrow; a firm one only when the others have given what they can.
         var isElastic = false
+        var isFirm = false
 
         static func left(_ title: String) -> Column { Column(title: title) }
         static func right(_ title: String) -> Column { Column(title: title, alignment: .right) }
         static func elastic(_ title: String) -> Column { Column(title: title, isElastic: true) }
+        static func firm(_ title: String) -> Column { Column(title: title, isElastic: true, isFirm: true) }
     }
 
     struct Cell: ExpressibleByStringLiteral, ExpressibleByStringInterpolation {
@@ -27,6 +29,7 @@ struct Table {
     }
 
     private static let gap = "  "
+    /// No column is cut to fewer.
     private static let least = 8
 
     private let columns: [Column]
@@ -70,11 +73,16 @@ struct Table {
         guard let limit else { return widths }
         var excess = widths.reduce(0, +) + Self.gap.count * (shown.count - 1) - limit
         // Take from the widest that can give, one column at a time, so that they end up alike.
-        while excess > 0 {
-            let elastic = widths.indices.filter { columns[shown[$0]].isElastic && widths[$0] > Self.least }
-            guard let widest = elastic.max(by: { widths[$0] < widths[$1] }) else { break }
-            widths[widest] -= 1
-            excess -= 1
+        for firm in [false, true] {
+            while excess > 0 {
+                let elastic = widths.indices.filter {
+                    let column = columns[shown[$0]]
+                    return column.isElastic && column.isFirm == firm && widths[$0] > Self.least
+                }
+                guard let widest = elastic.max(by: { widths[$0] < widths[$1] }) else { break }
+                widths[widest] -= 1
+                excess -= 1
+            }
         }
         return widths
     }

@@ -16,7 +16,7 @@ struct DatabaseOptions: ParsableArguments {
 
     /// Connects, does what is to be done, and closes the connection.
     func withClient<Result>(_ body: (Client) async throws -> Result) async throws -> Result {
-        let connection = try await Self.connect(try configuration().database.value)
+        let connection = try await Self.connect(try configuration().database)
         do {
             let result = try await body(Client(connection))
             await connection.close()
@@ -27,13 +27,21 @@ struct DatabaseOptions: ParsableArguments {
         }
     }
 
-    static func connect(_ database: Conninfo, onNotification: @escaping @Sendable (PQ.Notification) -> Void = { _ in }) async throws -> Connection {
+    static func connect(_ database: Sourced<Conninfo>, onNotification: @escaping @Sendable (PQ.Notification) -> Void = { _ in }) async throws -> Connection {
+        let address = database.value.withDefault("application_name", "hark")
         do {
-            return try await Connection.connect(database.withDefault("application_name", "hark"), on: EventLoop(), timeout: .seconds(10), onNotification: onNotification)
+            return try await Connection.connect(address, on: EventLoop(), timeout: .seconds(10), onNotification: onNotification)
         } catch let error as PostgresError {
-            throw HarkError(.unreachable, "the database \(database.summary) cannot be reached: \(error.message)")
+            throw HarkError(
+                .unreachable, "the database \(address.summary) cannot be reached: \(error.withoutAdvice)",
+                remedy: database.origin == .builtIn ? "Nothing says which database: set HARK_DATABASE, or give --database." : nil)
         }
     }
+}
+
+extension PostgresError {
+    /// libpq asks whether the server is running after every refusal, which the refusal has said already.
+    var withoutAdvice: String { String(message.prefix(upTo: message.firstRange(of: "; Is the server running")?.lowerBound ?? message.endIndex)) }
 }
 
 /// `--json` of every listing.

@@ -58,7 +58,7 @@ struct DevCommand: AsyncParsableCommand {
         let conninfo = try Conninfo(cluster.conninfo(database: Self.database)).with("port", "5432")
         configuration.database = Sourced(value: conninfo, origin: .flag("hark dev"))
         configuration.signalDatabase = Sourced(value: nil, origin: .builtIn)
-        let connection = try await DatabaseOptions.connect(conninfo)
+        let connection = try await DatabaseOptions.connect(configuration.database)
         let applied = try await Migrator(connection).migrate()
         await connection.close()
         if !applied.isEmpty { note(Terminal.stderr.styled("Applied \(applied.count) \(applied.count == 1 ? "migration" : "migrations").", .dim)) }

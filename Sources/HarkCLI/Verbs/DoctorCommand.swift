@@ -18,7 +18,7 @@ struct DoctorCommand: AsyncParsableCommand {
         do {
             findings += try await examine(configuration)
         } catch let error as HarkError where error.code == .unreachable {
-            findings.append(.wrong("database", error.message, "Is the server up, and is this its address?"))
+            findings.append(.wrong("database", error.message, error.remedy ?? "Is the server up, and is this its address?"))
             report(settings, findings)
             throw Failure(Exit.unreachable)
         }
@@ -30,8 +30,9 @@ struct DoctorCommand: AsyncParsableCommand {
         var findings: [Finding] = []
         // LISTEN is what the signal connection of a worker needs.
         let listening = Listening()
-        let address = configuration.signalDatabase.value ?? configuration.database.value
-        let connection = try await DatabaseOptions.connect(address) { listening.take($0) }
+        let database = configuration.signalDatabase.value.map { Sourced(value: $0, origin: configuration.signalDatabase.origin) } ?? configuration.database
+        let address = database.value
+        let connection = try await DatabaseOptions.connect(database) { listening.take($0) }
         defer { Task { await connection.close() } }
         let client = Client(connection)
         let began = (EventLoop.now, Moment.here)

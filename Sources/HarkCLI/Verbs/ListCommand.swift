@@ -28,7 +28,7 @@ struct ListCommand: AsyncParsableCommand {
 /// Tasks as a table for people.
 enum TaskTable {
     static func render(_ tasks: [QueuedTask], now: Double, on terminal: Terminal) -> String {
-        var table = Table([.right("ID"), .left("STATE"), .left("QUEUE"), .elastic("FUNCTION"), .elastic("ARGS"), .right("ATTEMPT"), .left("WHEN"), .elastic("NOTE")])
+        var table = Table([.right("ID"), .left("STATE"), .left("QUEUE"), .firm("FUNCTION"), .elastic("ARGS"), .right("ATTEMPT"), .left("WHEN"), .elastic("NOTE")])
         for task in tasks {
             table.add([
                 "\(task.id)", Table.Cell(task.state.rawValue, task.state.style), Table.Cell(task.queue), Table.Cell(task.function), Table.Cell(args(task)),

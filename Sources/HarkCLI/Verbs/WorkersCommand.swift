@@ -16,7 +16,7 @@ struct WorkersCommand: AsyncParsableCommand {
 
     static func render(_ workers: [WorkerInfo], now: Double, on terminal: Terminal) -> String {
         var table = Table([
-            .right("ID"), .elastic("NAME"), .left("STATE"), .left("LISTENER"), .elastic("QUEUES"), .right("RUNNING"), .left("STARTED"), .left("HEARD OF"),
+            .right("ID"), .firm("NAME"), .left("STATE"), .left("LISTENER"), .elastic("QUEUES"), .right("RUNNING"), .left("STARTED"), .left("HEARD OF"),
             .elastic("HOST"), .right("PID"), .left("VERSION"),
         ])
         for worker in workers {

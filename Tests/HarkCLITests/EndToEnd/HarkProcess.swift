@@ -116,9 +116,9 @@ struct Bench: Sendable {
     }
 
     /// A worker with these functions.
-    func work(_ arguments: String..., body: @escaping @Sendable (HarkProcess.Running) async throws -> Void) async throws -> Int32 {
+    func work(_ arguments: String..., environment more: [String: String] = [:], body: @escaping @Sendable (HarkProcess.Running) async throws -> Void) async throws -> Int32 {
         let all = ["work", "--functions", functions] + arguments
-        return try await HarkProcess.start(all, environment: environment, body: body)
+        return try await HarkProcess.start(all, environment: environment.merging(more) { $1 }, body: body)
     }
 
     func sql(_ text: String) async throws -> String? {

@@ -70,7 +70,8 @@ struct WorkTests {
     func twoSignals() async throws {
         try await Bench.with { bench in
             _ = try await bench.hark("enqueue", "stay")
-            let code = try await bench.work { worker in
+            // Longer than the test may take: only the second signal can end it.
+            let code = try await bench.work(environment: ["HARK_DRAIN_TIMEOUT": "1h"]) { worker in
                 try await worker.line("task 1 stay | staying")
                 worker.send(SIGTERM)
                 try await worker.line("stopping; 1 task still runs")

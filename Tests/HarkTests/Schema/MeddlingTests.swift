@@ -1,7 +1,6 @@
 import FoundationEssentials
 @testable import Hark
 import PQ
-import Synchronization
 import TestSupport
 import Testing
 

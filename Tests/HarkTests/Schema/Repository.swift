@@ -30,7 +30,7 @@ extension TestDatabase {
         let words = [program, "-d", address] + arguments
         let command = words.map { "'\($0)'" }.joined(separator: " ")
         // The exit code comes as a last line of text.
-        let script = "PATH=/usr/lib/postgresql/\(try await majorVersion())/bin:$PATH; \(command) < '\(input)' 2>&1; echo; echo $?"
+        let script = "PATH=/usr/lib/postgresql/\(try await majorVersion())/bin:$PATH; \(command) < '\(input)' 2>&1; code=$?; echo; echo $code"
         guard let pipe = popen(script, "re") else { throw PostgresError(message: "\(program) cannot be started") }
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
