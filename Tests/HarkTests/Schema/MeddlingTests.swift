@@ -27,7 +27,7 @@ struct MeddlingTests {
                 }
             }
             for worker in workers { try await worker.asleep() }
-            let pids = try await client.execute("select pid from pg_stat_activity where datname = current_database() and application_name like 'hark w%'").map { try $0.int(0) }
+            let pids = try await sessions(client)
             #expect(pids.count == 4)
             try await client.script("insert into hark.tasks (function) select 'count' from generate_series(1, \(total))")
 
@@ -97,6 +97,11 @@ struct MeddlingTests {
         return deleted
     }
 
+    /// The sessions of the workers in this database.
+    private func sessions(_ client: Connection) async throws -> [Int] {
+        try await client.execute("select pid from pg_stat_activity where datname = current_database() and application_name like 'hark %'").map { try $0.int(0) }
+    }
+
     /// What the server's log has of errors in these sessions.
     private static func errors(of pids: [Int], in database: TestDatabase) throws -> [Substring] {
         let log = try String(contentsOfFile: "\(database.conninfo["host"] ?? "")/server.log", encoding: .utf8)
@@ -113,6 +118,7 @@ struct MeddlingTests {
             try await TestWorker.with(worker) { worker in
                 let ids = try await client.execute("insert into hark.tasks (function) select 'wait' from generate_series(1, 3) returning id").map { try $0.int64(0) }
                 for id in ids { try await worker.started(id) }
+                let pids = try await sessions(client)
                 let holder = try await database.connect()
                 try await holder.script("begin; update hark.tasks set priority = 1 where id = \(ids[1])")
                 gate.open()
@@ -125,6 +131,8 @@ struct MeddlingTests {
                 try await holder.script("update hark.tasks set priority = 1 where id = \(ids[0]); commit")
                 try await worker.written(ids[1])
                 #expect(try await client.value("select state || ' ' || priority || ' ' || attempt from hark.tasks where id = $1", [.int64(ids[1])]) == "completed 1 1")
+                // Had it waited for him, the server would have broken that off with an error (lock_timeout).
+                #expect(try Self.errors(of: pids, in: database) == [])
                 await holder.close()
             }
         }

@@ -80,7 +80,7 @@ struct MirrorTests {
         }
     }
 
-    @Test("numbers: 10 attempts unless somebody says otherwise, priorities from -10 to 10, results as large as arguments, the last 50 errors")
+    @Test("numbers: 10 attempts unless somebody says otherwise, results as large as arguments, the last 50 errors")
     func numbers() async throws {
         try await withDatabase { database, client in
             let worker = try await database.connect(options: ConnectionOptions(setup: SessionSetup.work))
