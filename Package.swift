@@ -22,7 +22,8 @@ let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
 let package = Package(
     name: "hark",
     products: [
-        .library(name: "Hark", targets: ["Hark"]),
+        // With PQ, whose Conninfo, Connection and EventLoop are part of what Hark takes.
+        .library(name: "Hark", targets: ["Hark", "PQ"]),
         .library(name: "HarkCLI", targets: ["HarkCLI"]),
         .executable(name: "hark", targets: ["hark-main"]),
     ],

@@ -120,8 +120,10 @@ struct SignalLink: Sendable {
 enum SessionSetup {
     /// Dead peers are noticed from the server's side too, so that their locks do not outlive them by hours.
     private static let common = [
-        "set hark.worker = on", "set search_path = pg_catalog", "set idle_session_timeout = 0", "set tcp_keepalives_idle = 10",
+        "set hark.worker = on", "set search_path = pg_catalog", "set tcp_keepalives_idle = 10",
         "set tcp_keepalives_interval = 5", "set tcp_keepalives_count = 3", "set tcp_user_timeout = 15000",
+        // PostgreSQL 14 and later; the session of an idle worker is meant to be idle.
+        "select set_config(name, '0', false) from pg_settings where name = 'idle_session_timeout'",
     ]
     /// The bell's locks are only ever held for microseconds by others; whoever holds one for longer is not one of us.
     static let signal = common + ["set lock_timeout = '100ms'"]

@@ -55,7 +55,8 @@ public actor Worker: Service {
         var settings = WorkerState.Settings()
         settings.queues = options.queues
         settings.functions = Set(runnerOf.keys)
-        settings.pollInterval = options.pollInterval
+        // The bell rings for tasks that are due within a minute; a longer sleep would be too long for later ones.
+        settings.pollInterval = min(max(options.pollInterval, .milliseconds(10)), .seconds(60))
         settings.stopGrace = options.stopGrace
         settings.retry = options.retry
         settings.untilEmpty = options.untilEmpty

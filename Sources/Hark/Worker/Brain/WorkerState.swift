@@ -171,6 +171,8 @@ struct WorkerState {
             unquiet = nil
             proofSent = nil
             reconnect(.signal, reason, after: signal.lost(&random))
+            // Our lock is free now, and the grace counts from the last beat: beat on the other connection.
+            nextBeat = now
             if work.isUp { setListener(.polling(since: now, why: reason)) }
         case .work:
             reconnect(.work, reason, after: work.lost(&random))
