@@ -25,9 +25,10 @@ enum HarkProcess {
         return own.prefix(upTo: own.lastIndex(of: "/") ?? own.startIndex) + "/hark"
     }()
 
-    /// Nothing of the machine's own settings but the way to its programs.
+    /// Nothing of the machine's own settings but the way to its programs, and what the sanitizers are told.
     private static func variables(_ more: [String: String]) -> Subprocess.Environment {
-        let all = ["PATH": "/usr/local/bin:/usr/bin:/bin", "TZ": "UTC"].merging(more) { $1 }
+        var all = ["PATH": "/usr/local/bin:/usr/bin:/bin", "TZ": "UTC"].merging(more) { $1 }
+        for name in ["TSAN_OPTIONS", "ASAN_OPTIONS"] { if let value = getenv(name) { all[name] = String(cString: value) } }
         return .custom(Dictionary(uniqueKeysWithValues: all.map { (.init(stringLiteral: $0.key), $0.value) }))
     }
 
