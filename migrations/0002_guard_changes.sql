@@ -43,7 +43,7 @@ begin
     NEW.finished_at := now();
     NEW.blocked_by := null;
     NEW.errors := hark.add_error(OLD.errors,
-      jsonb_build_object('kind', 'cancelled', 'message', format('cancelled by %s before it ran', session_user)), OLD.attempt, null);
+      jsonb_build_object('kind', 'cancelled', 'message', format('cancelled by %s before it ran', session_user)), OLD.attempt::integer, null::text);
 
   elsif NEW.state = 'ready' then
     NEW.run_at := now();
@@ -100,7 +100,7 @@ begin
   NEW.started_at := OLD.started_at;
   NEW.worker_id := OLD.worker_id;
   NEW.token := OLD.token;
-  NEW.errors := hark.add_error(NEW.errors, '{"kind": "cancelled", "message": "cancelled on request while it ran"}', OLD.attempt, null);
+  NEW.errors := hark.add_error(NEW.errors, '{"kind": "cancelled", "message": "cancelled on request while it ran"}'::jsonb, OLD.attempt::integer, null::text);
   return NEW;
 end $$;
 

@@ -19,7 +19,6 @@ begin
 end $$;
 
 grant usage on schema hark to hark_owner, hark_worker, hark_enqueuer, hark_viewer;
-grant create on schema hark to hark_owner;
 
 grant select, insert, update, delete on hark.tasks, hark.tasks_finished, hark.workers to hark_worker;
 grant select on hark.migrations to hark_worker;

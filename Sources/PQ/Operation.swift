@@ -25,6 +25,8 @@ final class Operation: @unchecked Sendable {
     private var steps: [Step] = []
     private var next = 0
     private var isAnswered = false
+    /// The server has refused a commit; what follows is the end of that answer, and then the sync.
+    private var commitFailed = false
     private(set) var answers: [Answer?] = []
     /// The first error of a script or COPY.
     private(set) var failure: PostgresError?
@@ -89,6 +91,10 @@ final class Operation: @unchecked Sendable {
             return .outOfStep
         }
         guard let result else {
+            if commitFailed {
+                commitFailed = false
+                return .more
+            }
             // The end of a query's results. One that comes before its result would be a loop without end.
             guard isAnswered else { return .outOfStep }
             isAnswered = false
@@ -101,6 +107,18 @@ final class Operation: @unchecked Sendable {
             PQclear(result)
             next += 1
             return next == steps.count ? .done : .more
+        case (.sync, PGRES_FATAL_ERROR) where !PostgresError(result: result, statement: nil).isConnectionLost:
+            // The commit failed: a deferred trigger, a serialization failure. The sync itself is still to come.
+            // Nothing of the group was done, whatever was answered before.
+            for step in steps[..<next].reversed() {
+                if case .sync = step { break }
+                if case .query(let index, let statement) = step, case .success? = answers[index] {
+                    answers[index] = .failure(PostgresError(result: result, statement: statement.name))
+                }
+            }
+            PQclear(result)
+            commitFailed = true
+            return .more
         case (.sync, _), (_, PGRES_PIPELINE_SYNC), (_, PGRES_COPY_IN), (_, PGRES_COPY_OUT), (_, PGRES_COPY_BOTH):
             // An error that comes where none is due is the server's last word.
             if status == PGRES_FATAL_ERROR { failure = PostgresError(result: result, statement: nil) }

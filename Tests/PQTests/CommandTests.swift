@@ -9,6 +9,22 @@ struct CommandTests {
             TestServer.shared.conninfo(), on: testLoop, timeout: .seconds(30), options: options)
     }
 
+    @Test("a commit that fails is an error of its group, and the connection goes on")
+    func failedCommit() async throws {
+        let connection = try await connect()
+        try await connection.script("create temp table once (i int unique deferrable initially deferred)")
+        let answers = try await connection.pipeline([
+            [Query("insert into once values (1)"), Query("insert into once values (1)")], [Query("insert into once values (2)")],
+        ])
+        for answer in answers[0] {
+            let error = #expect(throws: PostgresError.self) { try answer.get() }
+            #expect(error?.sqlState == "23505")
+        }
+        #expect(try answers[1][0].get().affected == 1)
+        #expect(try await connection.execute("select count(*) from once")[0].int(0) == 1)
+        await connection.close()
+    }
+
     @Test("an error has its SQLSTATE, detail, constraint and the statement's name; the connection goes on")
     func errors() async throws {
         let connection = try await connect()

@@ -11,14 +11,19 @@ final class Slot: Sendable {
     private struct State {
         var claim: Claim?
         var reason: StopReason?
+    }
+
+    private struct Cancelling {
         var cancelled = false
         var handle: Handle?
     }
 
-    private let state: Mutex<State>
+    private let state = Mutex(State())
+    /// Held while the function's cancellation handlers run, which may take their time: only the slot itself waits for that.
+    private let cancelling: Mutex<Cancelling>
 
     init(_ current: UnsafeCurrentTask?) {
-        state = Mutex(State(handle: current.map(Handle.init)))
+        cancelling = Mutex(Cancelling(handle: current.map(Handle.init)))
     }
 
     /// Why the running function was asked to stop; nil as long as nobody has.
@@ -33,10 +38,10 @@ final class Slot: Sendable {
 
     /// The function is done. True if the slot was cancelled and can run no other.
     func end() -> Bool {
-        state.withLock { state in
-            state.claim = nil
-            if state.cancelled { state.handle = nil }
-            return state.cancelled
+        state.withLock { $0.claim = nil }
+        return cancelling.withLock { cancelling in
+            if cancelling.cancelled { cancelling.handle = nil }
+            return cancelling.cancelled
         }
     }
 
@@ -51,10 +56,10 @@ final class Slot: Sendable {
 
     /// Cancels the slot's child task if it still runs `claim`. Cancellation handlers run before this returns.
     func cancel(_ claim: Claim) {
-        state.withLock { state in
-            guard state.claim == claim else { return }
-            state.cancelled = true
-            state.handle?.task.cancel()
+        cancelling.withLock { cancelling in
+            guard state.withLock({ $0.claim == claim }) else { return }
+            cancelling.cancelled = true
+            cancelling.handle?.task.cancel()
         }
     }
 }

@@ -22,20 +22,23 @@ struct Store: Sendable {
     /// The connection goes through a transaction pooler: each transaction brings its own settings.
     let isPooled: Bool
 
+    /// So many scheduled tasks of a queue become ready in one round trip.
+    private static let promotedPerTrip: Int32 = 1_000
+
     private typealias Step = (query: Query, take: (Rows, inout TripResult) throws -> Void)
 
     func perform(_ trip: Trip) async throws -> TripResult {
         let began = EventLoop.now
         var groups: [[Step]] = []
-        if let beat = trip.beat {
-            groups.append([(Store.beat(beat, of: worker.id), { rows, result in result.stillRegistered = !rows.isEmpty })])
-        }
+        if let beat = trip.beat { groups.append([(Store.beat(beat, of: worker.id), { _, _ in })]) }
         let steps = steps(of: trip)
         if !steps.isEmpty { groups.append(steps) }
         if isPooled { groups = groups.map { [(Query(SQL.settings), { _, _ in })] + $0 } }
         let answers = try await connection.pipeline(groups.map { $0.map(\.query) })
         var result = TripResult()
-        for (steps, answers) in zip(groups, answers) {
+        // The beat is a transaction of its own: if it fails, the rest may well have been committed.
+        if trip.beat != nil { result.stillRegistered = try? answers.first?.last?.get().isEmpty == false }
+        for (steps, answers) in zip(groups, answers).dropFirst(trip.beat == nil ? 0 : 1) {
             // The first failure is the cause; what follows it was only skipped.
             for (step, answer) in zip(steps, answers) { try step.take(answer.get(), &result) }
         }
@@ -159,7 +162,9 @@ struct Store: Sendable {
     private func claim(_ look: Look) -> [Step] {
         let full = look.full.map(\.queue)
         var steps: [Step] = []
-        if !full.isEmpty { steps.append((Query(SQL.promote, [.textArray(full), .int32(1_000)]), { _, _ in })) }
+        if !full.isEmpty { steps.append((Query(SQL.promote, [.textArray(full), .int32(Self.promotedPerTrip)]), { rows, result in
+            result.mayPromoteMore = try rows.first?.int32(0) ?? 0 >= Self.promotedPerTrip
+        })) }
 
         var first: [Int32] = [], last: [Int32] = [], priorities: [Int16] = [], marks: [Int64] = []
         for queue in look.queues {
@@ -214,7 +219,8 @@ extension ClaimedTask {
         self.init(
             claim: Claim(id: try row.int64(0), token: token), queue: try row.string(1), function: try row.string(4), args: try row.bytes(5),
             priority: try row.int(2), position: try row.int64(3), attempt: try row.int(6), maxAttempts: try row.int(7),
-            timeout: try row.optionalDouble(8).map { .seconds($0) })
+            // The schema allows a year; nothing that the database says may make the clock overflow.
+            timeout: try row.optionalDouble(8).map { .seconds(min(max($0, 0), 366 * 86_400)) })
     }
 }
 

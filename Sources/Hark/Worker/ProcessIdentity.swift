@@ -17,6 +17,9 @@ struct ProcessIdentity: Sendable, Equatable {
     /// True only if it ran where `observer` runs, and does not any more.
     func isGone(seenFrom observer: ProcessIdentity) -> Bool {
         guard bootID == observer.bootID, pidNamespace == observer.pidNamespace, bootID != "unknown", pidNamespace != "unknown" else { return false }
+        // No process at all, or another one. Where we may not look (hidepid, ProtectProc=), we do not know.
+        if kill(pid, 0) != 0, errno == ESRCH { return true }
+        guard firstLine(of: "/proc/\(pid)/stat") != nil else { return false }
         return Self.startTime(of: "\(pid)") != started
     }
 

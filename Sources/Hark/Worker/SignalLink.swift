@@ -74,7 +74,8 @@ struct SignalLink: Sendable {
         if let previously {
             let rows = try await connection.execute(SQL.rejoin, [.int32(previously)])
             if let row = rows.first, try row.bool("alive") {
-                // Our old session may still hold the lock. It goes with that session; until then we are seen to live by it.
+                // Our old session may still hold the lock, and we are seen to live by it until it goes. Then we must have it.
+                guard try row.bool("locked") else { throw PostgresError(message: "the server has not noticed yet that our old session is gone") }
                 return (previously, false)
             }
         }
@@ -120,7 +121,7 @@ struct SignalLink: Sendable {
 enum SessionSetup {
     /// Dead peers are noticed from the server's side too, so that their locks do not outlive them by hours.
     private static let common = [
-        "set hark.worker = on", "set search_path = pg_catalog", "set tcp_keepalives_idle = 10",
+        "set hark.worker = on", "set search_path = pg_catalog", "set default_transaction_isolation = 'read committed'", "set tcp_keepalives_idle = 10",
         "set tcp_keepalives_interval = 5", "set tcp_keepalives_count = 3", "set tcp_user_timeout = 15000",
         // PostgreSQL 14 and later; the session of an idle worker is meant to be idle.
         "select set_config(name, '0', false) from pg_settings where name = 'idle_session_timeout'",

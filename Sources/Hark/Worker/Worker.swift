@@ -70,19 +70,19 @@ public actor Worker: Service {
 
     public func run() async throws {
         let outlet = Outlet(worker: self)
-        await withTaskGroup { group in
-            for runner in runners { group.addTask { await runner.run(outlet) } }
-            await withGracefulShutdownHandler {
-                await withTaskCancellationHandler {
-                    await live()
-                } onCancel: {
-                    self.post { $0.tell(.abandon) }
-                }
-            } onGracefulShutdown: {
-                self.drain()
+        // Not in a group, which could not end before a function that is deaf to its cancellation.
+        let running = runners.map { runner in Task { await runner.run(outlet) } }
+        await withGracefulShutdownHandler {
+            await withTaskCancellationHandler {
+                await live()
+            } onCancel: {
+                self.post { $0.tell(.abandon) }
             }
-            for runner in runners { runner.shutDown() }
+        } onGracefulShutdown: {
+            self.drain()
         }
+        for runner in runners { runner.shutDown() }
+        await finish(running)
         if ownsLoop { loop.stop() }
         if let fatal { throw fatal }
     }
@@ -105,6 +105,19 @@ public actor Worker: Service {
         alarm = nil
         await signal?.connection.close()
         await work?.close()
+    }
+
+    /// Waits for the runners, but not for ever: a Swift function cannot be ended by force. Its task was given back.
+    private func finish(_ running: [Task<Void, Never>]) async {
+        let inTime = await withCheckedContinuation { continuation in
+            let finish = Finish(continuation)
+            Task {
+                for runner in running { await runner.value }
+                finish.end(true)
+            }
+            loop.at(EventLoop.now + options.stopGrace) { finish.end(false) }
+        }
+        if !inTime { telemetry(.trouble("some functions did not stop when they were asked to; the worker ends without them")) }
     }
 
     private func end() {
@@ -179,11 +192,11 @@ public actor Worker: Service {
             case .work: try await connectWork()
             }
         } catch let error as HarkError {
-            // Waiting would not help.
+            // Waiting would not help. What runs is stopped and, if we can still say so, released.
             fatal = error
-            end()
+            if brain.leases.isEmpty { end() } else { tell(.abandon) }
         } catch {
-            tell(.disconnected(link, reason: "\(error)"))
+            tell(.connectFailed(link, reason: "\(error)"))
         }
     }
 
@@ -268,6 +281,8 @@ public actor Worker: Service {
             tell(.tripped(try await store.perform(trip)))
         } catch let error as PostgresError {
             tell(.tripFailed(TripFailure(error)))
+            // The server, or a pooler, may have said so on a connection that is still there.
+            if error.isConnectionLost, work === store.connection { await drop(.work, error.description) }
         } catch {
             tell(.tripFailed(.other("\(error)")))
         }
@@ -364,9 +379,11 @@ extension Outcome {
 
 extension TripFailure {
     init(_ error: PostgresError) {
+        // Only the statements that write an outcome carry data of our own that the database could refuse.
+        let isOutcome = [SQL.complete, SQL.retry, SQL.snooze, SQL.fail, SQL.cancel].contains { $0.name == error.statement }
         if error.isConnectionLost {
             self = .connectionLost(error.description)
-        } else if error.isDataException || error.sqlState?.hasPrefix("54") == true || error.sqlState == "23514" {
+        } else if isOutcome, error.isDataException || error.sqlState?.hasPrefix("54") == true {
             self = .badData(error.message)
         } else if error.isRetryable {
             self = .retryable(error.description)
@@ -374,6 +391,15 @@ extension TripFailure {
             self = .other(error.description)
         }
     }
+}
+
+/// A continuation that two sides may want to resume.
+private final class Finish: Sendable {
+    private let waiting: Mutex<CheckedContinuation<Bool, Never>?>
+
+    init(_ continuation: CheckedContinuation<Bool, Never>) { waiting = Mutex(continuation) }
+
+    func end(_ inTime: Bool) { waiting.withLock { $0.take() }?.resume(returning: inTime) }
 }
 
 /// Which connection a closure belongs to, filled in once the connection exists.

@@ -60,8 +60,9 @@ public struct WorkerOptions: Sendable {
 
 /// What the configuration says of one function. nil: the queue's value, else the built-in one (10 attempts, no timeout).
 public struct FunctionPolicy: Sendable, Equatable {
-    /// 1 to 1,000.
+    /// 1 to 1,000; what is outside counts as the nearest.
     public var maxAttempts: Int?
+    /// More than zero, at most a year.
     public var timeout: Duration?
 
     public init(maxAttempts: Int? = nil, timeout: Duration? = nil) {
@@ -72,8 +73,8 @@ public struct FunctionPolicy: Sendable, Equatable {
     /// As `claim.sql` takes it.
     var json: [UInt8] {
         var members: [(String, [UInt8])] = []
-        if let maxAttempts { members.append(("max_attempts", Array("\(maxAttempts)".utf8))) }
-        if let timeout { members.append(("timeout", Array("\(timeout.seconds)".utf8))) }
+        if let maxAttempts { members.append(("max_attempts", Array("\(min(max(maxAttempts, 1), 1_000))".utf8))) }
+        if let timeout, timeout > .zero { members.append(("timeout", Array("\(min(timeout.seconds, 365 * 86_400))".utf8))) }
         return JSONText.object(members)
     }
 }

@@ -12,7 +12,9 @@ struct SettingReader {
         /// From a flag or the environment, where everything is text.
         var isText: Bool { if case .file = origin { false } else { true } }
 
-        func problem(_ what: String) -> SettingProblem {
+        /// - Parameter quoting: false where the value may hold secrets of others: an environment.
+        func problem(_ what: String, quoting: Bool = true) -> SettingProblem {
+            guard quoting else { return SettingProblem(origin: origin, message: "\(name) is not valid: \(Harmless.line(what))") }
             // A flag and a variable are called by their names; in a file the line has been named already.
             let shown = isText ? "\(name)=\(value.string ?? value.line)" : "\(name) = \(value.line)"
             return SettingProblem(origin: origin, message: "\(Harmless.line(shown)) \(what)")
@@ -122,8 +124,8 @@ extension SettingReader.Given {
         guard case .object(let members) = value else { throw problem("is not a table: write { NAME = \"value\" }") }
         var variables: [String: String] = [:]
         for member in members {
-            guard let text = member.value.string else { throw problem("is not valid: \(member.name) has to be a text in double quotes") }
-            guard !member.name.isEmpty, !member.name.contains("=") else { throw problem("is not valid: “\(member.name)” cannot be the name of a variable") }
+            guard let text = member.value.string else { throw problem("\(member.name) in it has to be a text in double quotes", quoting: false) }
+            guard !member.name.isEmpty, !member.name.contains("=") else { throw problem("“\(member.name)” in it cannot be the name of a variable", quoting: false) }
             variables[member.name] = text
         }
         return variables

@@ -45,6 +45,7 @@ struct SimulatedWorld {
     private var up: [Link: Bool] = [.signal: false, .work: false]
     private var asleep = false
     private var bellsInFlight = 0
+    private var givenUp = false
     private var claimedAfterDrain = false
     private var draining = false
     private var runningNow: [Claim: String] = [:]
@@ -129,9 +130,12 @@ struct SimulatedWorld {
             try tell(event)
         case .wake(let number): if number == wakes { try tell(.tick) }
         case .connect(let link):
-            if faults, Int.random(in: 0...3, using: &random) == 0 { return try tell(.disconnected(link, reason: "refused")) }
+            if faults, Int.random(in: 0...3, using: &random) == 0 { return try tell(.connectFailed(link, reason: "refused")) }
             up[link] = true
-            try tell(link == .signal ? .joined(worker: 1, renewed: false) : .workConnected)
+            guard link == .signal else { return try tell(.workConnected) }
+            let renewed = givenUp
+            givenUp = false
+            try tell(.joined(worker: 1, renewed: renewed))
         case .breakLink(let link):
             guard up[link] == true else { return }
             up[link] = false
@@ -189,7 +193,11 @@ struct SimulatedWorld {
     /// The database's side of a round trip.
     private mutating func perform(_ trip: Trip) -> TripResult {
         var result = TripResult(took: .milliseconds(1))
-        if trip.beat != nil { result.stillRegistered = true }
+        if trip.beat != nil {
+            // Now and then somebody has taken us for dead: our claims are other people's, and our row is gone until we register anew.
+            if faults, !givenUp, Int.random(in: 0...40, using: &random) == 0 { giveUp() }
+            result.stillRegistered = Int.random(in: 0...40, using: &random) == 0 && faults ? nil : !givenUp
+        }
         result.held = Set(trip.held.filter { rows[$0.id]?.token == $0.token })
         for write in trip.writes {
             guard rows[write.claim.id]?.token == write.claim.token else { continue }
@@ -203,7 +211,8 @@ struct SimulatedWorld {
                 settle(Write(claim: Claim(id: id, token: row.token ?? 0), verb: .release))
             }
         }
-        guard let look = trip.look else { return result }
+        // Nothing is claimed for a worker without a row.
+        guard let look = trip.look, !givenUp else { return result }
         for asked in look.queues {
             if asked.full {
                 for (id, row) in rows where row.queue == asked.queue && row.state == "scheduled" && row.runAt <= now {
@@ -237,6 +246,11 @@ struct SimulatedWorld {
         return result
     }
 
+    private mutating func giveUp() {
+        givenUp = true
+        for (id, row) in rows where row.state == "running" { settle(Write(claim: Claim(id: id, token: row.token ?? 0), verb: .release)) }
+    }
+
     private mutating func settle(_ write: Write) {
         let id = write.claim.id
         rows[id]?.token = nil
@@ -261,7 +275,11 @@ struct SimulatedWorld {
     private mutating func obey(_ actions: [WorkerAction]) throws {
         for action in actions {
             switch action {
-            case .connect(let link, let after): plan(after + latency(), .connect(link))
+            case .connect(let link, let after):
+                if up[link] == true || agenda.contains(where: { if case .connect(link) = $0.what { true } else { false } }) {
+                    throw Violation(description: "connects \(link) twice")
+                }
+                plan(after + latency(), .connect(link))
             case .drop(let link, _):
                 up[link] = false
                 if link == .signal { armed = [] }

@@ -183,7 +183,7 @@ begin
     NEW.finished_at := now();
     NEW.blocked_by := null;
     NEW.errors := hark.add_error(OLD.errors,
-      jsonb_build_object('kind', 'cancelled', 'message', format('cancelled by %s before it ran', session_user)), OLD.attempt, null);
+      jsonb_build_object('kind', 'cancelled', 'message', format('cancelled by %s before it ran', session_user)), OLD.attempt::integer, null::text);
 
   elsif NEW.state = 'ready' then
     NEW.run_at := now();
@@ -263,7 +263,7 @@ begin
   NEW.started_at := OLD.started_at;
   NEW.worker_id := OLD.worker_id;
   NEW.token := OLD.token;
-  NEW.errors := hark.add_error(NEW.errors, '{"kind": "cancelled", "message": "cancelled on request while it ran"}', OLD.attempt, null);
+  NEW.errors := hark.add_error(NEW.errors, '{"kind": "cancelled", "message": "cancelled on request while it ran"}'::jsonb, OLD.attempt::integer, null::text);
   return NEW;
 end $$;
 
@@ -577,7 +577,7 @@ CREATE TABLE hark.tasks (
     errors jsonb,
     CONSTRAINT "a running task has a worker_id and a token" CHECK (((state <> 'running'::text) OR ((worker_id IS NOT NULL) AND (token IS NOT NULL)))) NO INHERIT,
     CONSTRAINT "args must be a JSON list or object" CHECK ((jsonb_typeof(args) = ANY (ARRAY['array'::text, 'object'::text]))) NO INHERIT,
-    CONSTRAINT "args must take at most 1 MiB" CHECK ((pg_column_size(args) <= 1048576)) NO INHERIT,
+    CONSTRAINT "args must take at most 1 MiB" CHECK ((octet_length((args)::text) <= 1048576)) NO INHERIT,
     CONSTRAINT "attempt must not be negative" CHECK ((attempt >= 0)) NO INHERIT,
     CONSTRAINT "blocked_by is set exactly while a task is blocked" CHECK (((state = 'blocked'::text) = (blocked_by IS NOT NULL))) NO INHERIT,
     CONSTRAINT "finished_at is set exactly when a task is finished" CHECK (((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL))) NO INHERIT,
@@ -587,7 +587,7 @@ CREATE TABLE hark.tasks (
     CONSTRAINT "queue must have 1 to 100 characters" CHECK (((char_length(queue) >= 1) AND (char_length(queue) <= 100))) NO INHERIT,
     CONSTRAINT "run_at must be a finite time" CHECK (isfinite(run_at)) NO INHERIT,
     CONSTRAINT "state must be one of Hark's seven states" CHECK ((state = ANY (ARRAY['ready'::text, 'running'::text, 'scheduled'::text, 'blocked'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))) NO INHERIT,
-    CONSTRAINT "timeout must be longer than zero" CHECK ((timeout > '00:00:00'::interval)) NO INHERIT,
+    CONSTRAINT "timeout must be longer than zero and at most a year" CHECK (((timeout > '00:00:00'::interval) AND (timeout <= '1 year'::interval))) NO INHERIT,
     CONSTRAINT "unique_key must have 1 to 500 characters" CHECK (((char_length(unique_key) >= 1) AND (char_length(unique_key) <= 500))) NO INHERIT
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000', autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='100000', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='50000', autovacuum_vacuum_cost_delay='0', vacuum_truncate=off, toast.vacuum_truncate=off);

@@ -192,6 +192,44 @@ struct OutcomeTests {
         }
     }
 
+    @Test("a notification alone cancels nothing: the row has to say so")
+    func forgedCancel() async throws {
+        try await withDatabase { database, client in
+            let gate = Gate()
+            let worker = TestWorker(database.conninfo) { $0.add("wait") { (_: TaskContext) in await gate.pass() } }
+            try await TestWorker.with(worker) { worker in
+                let id = try await client.enqueue("wait")
+                try await worker.started(id)
+                _ = try await client.execute("select pg_notify('hark_worker_' || id, $1) from hark.workers", [.text("cancel \(id)")])
+                // Heard and answered by the time that something enqueued later has run.
+                let later = try await client.enqueue("noop")
+                try await worker.written(later)
+                gate.open()
+                try await worker.written(id)
+                #expect(try await client.state(of: id) == "completed")
+            }
+        }
+    }
+
+    @Test("a drain ends although a function is deaf to its cancellation; its task is given back")
+    func deafAtDrain() async throws {
+        try await withDatabase { database, client in
+            let gate = Gate()
+            let entered = Events<Void>()
+            let worker = TestWorker(database.conninfo, drain: .milliseconds(20), grace: .milliseconds(20)) {
+                $0.add("deaf") { (_: TaskContext) in
+                    entered.add(())
+                    await gate.pass()
+                }
+            }
+            let id = try await client.enqueue("deaf")
+            try await entered.wait(count: 1, "the function begins")
+            try await worker.drain()
+            #expect(try await client.value("select state || ' ' || attempt from hark.tasks where id = $1", [.int64(id)]) == "ready 0")
+            gate.open()
+        }
+    }
+
     @Test("priorities come first, lower first; within one the order of insertion")
     func priorities() async throws {
         try await withDatabase { database, client in

@@ -109,6 +109,28 @@ struct ReconnectTests {
         }
     }
 
+    @Test("a beat that fails takes nothing with it that was committed beside it")
+    func failedBeat() async throws {
+        try await withDatabase { database, client in
+            let work = try await database.connect(options: ConnectionOptions(setup: SessionSetup.work + ["set lock_timeout = '50ms'"]))
+            let me = try #require(try await client.execute("insert into hark.workers (name) values ('me') returning id").first?.int32(0))
+            let id = try await client.enqueue("noop")
+            try await client.script("begin; select from hark.workers for update")
+            let store = Store(
+                connection: work,
+                worker: Store.Worker(id: me, queues: ["default"], functions: ["noop"], functionPolicies: Array("{}".utf8), queuePolicies: Array("{}".utf8)),
+                isPooled: false)
+            var trip = Trip()
+            trip.beat = Beat(state: "working", listener: "listening", running: 0)
+            trip.look = Look(queues: [QueueLook(queue: "default", full: true, room: 5, lanes: [Lane(priority: 0, mark: 0)])], token: 5)
+            let result = try await store.perform(trip)
+            #expect(result.stillRegistered == nil)
+            #expect(result.claimed.map(\.id) == [id])
+            try await client.script("rollback")
+            await work.close()
+        }
+    }
+
     @Test("a worker waits for a server that stops and starts again, and loses nothing")
     func restart() async throws {
         let cluster = try await TestServer.own()

@@ -32,6 +32,9 @@ struct RescueTests {
                 try await TestWorker.with(heir) { try await $0.written(id) }
                 try await proxy.accept()
                 try await zombie.told.wait("it registers anew") { $0.count { if case .joined = $0 { true } else { false } } == 2 }
+                // With two sessions, like any worker.
+                try await zombie.listener("listening")
+                try await client.eventually("it has two sessions", "select count(*) = 2 from pg_stat_activity where application_name = 'hark zombie' and datname = current_database()")
                 gate.open()
                 try await zombie.told.wait("its outcome is too late") { $0.contains { if case .late(let claim) = $0 { claim.id == id } else { false } } }
                 let row = try #require(try await client.execute("select state, result #>> '{}', attempt, errors -> 0 ->> 'kind', errors -> 0 ->> 'worker' from hark.tasks where id = $1", [.int64(id)]).first)

@@ -1,16 +1,20 @@
 /// One of the worker's connections: up or not, and how long to wait before the next try.
 struct LinkState {
     var isUp = false
+    /// A connect is under way, or waits for its moment. Never two at a time.
+    private(set) var isConnecting = true
     private var losses = 0
 
     mutating func connected() {
         isUp = true
+        isConnecting = false
         losses = 0
     }
 
     /// Doubling from 50 ms to 5 s, with jitter down to a half, so that a fleet does not come back at one moment.
     mutating func lost(_ random: inout SplitMix64) -> Duration {
         isUp = false
+        isConnecting = true
         losses += 1
         let wait = min(Duration.milliseconds(50) * Double(1 << min(losses - 1, 7)), .seconds(5))
         return wait * Double.random(in: 0.5...1, using: &random)

@@ -45,9 +45,11 @@ struct Outbox {
     var nextDue: Duration? { waiting.lazy.map(\.due).min() }
 
     /// Takes what is due for one trip: everything, or a single one that has to go alone.
-    mutating func take(at now: Duration, atMost limit: Int) -> (writes: [Write], held: [Claim]) {
+    mutating func take(at now: Duration, atMost limit: Int) -> (writes: [Write], held: [Claim], alone: Bool) {
+        var alone = false
         if let index = waiting.firstIndex(where: { $0.alone && $0.due <= now }) {
             underWay = [waiting.remove(at: index)]
+            alone = true
         } else {
             // The common case, all of them due and not too much, moves the array instead of filtering it.
             if waiting.count <= limit, waiting.allSatisfy({ $0.due <= now }), waiting.reduce(0, { $0 + $1.size }) <= Self.bytesPerTrip {
@@ -64,7 +66,7 @@ struct Outbox {
                 }
             }
         }
-        return (underWay.map(\.write), underWay.filter(\.doubtful).map(\.write.claim))
+        return (underWay.map(\.write), underWay.filter(\.doubtful).map(\.write.claim), alone)
     }
 
     /// The trip ended well. Returns the claims that were no longer ours.
@@ -98,7 +100,9 @@ struct Outbox {
                 entry.due = now + entry.patience
                 entry.patience = min(entry.patience * 2, .seconds(1))
             case .badData(let reason):
-                if underWay.count == 1 { entry.replace(because: reason) } else { entry.alone = true }
+                if entry.alone { entry.replace(because: reason) }
+                entry.alone = true
+                if entry.replaced > 1 { entry.due = now + entry.patience }
             }
             waiting.append(entry)
         }

@@ -42,6 +42,8 @@ struct QueueState {
     var nextFullLook: Duration = .zero
     /// When the next scheduled task becomes ready, as far as we know.
     var nextDue: Duration?
+    /// Something is due and cannot be promoted, because somebody has it locked: how long to wait before the next try.
+    private var dueWait = Duration.milliseconds(50)
 
     init(_ settings: QueueSettings) { self.settings = settings }
 
@@ -67,9 +69,10 @@ struct QueueState {
     /// Takes note of what a look brought.
     /// - Parameters:
     ///   - existing: the priorities that have ready tasks; only after a full look.
-    ///   - nextDue: how long until the next scheduled task is due; not positive if there are more due tasks than one
-    ///     round trip promotes. Only after a full look.
-    mutating func looked(_ asked: QueueLook, found: [ClaimedTask], existing: [Int], nextDue: Duration?, took: Duration, at now: Duration) {
+    ///   - nextDue: how long until the next scheduled task is due; not positive if some that are due were not promoted.
+    ///     Only after a full look.
+    ///   - mayPromoteMore: that was because there are more than one round trip promotes.
+    mutating func looked(_ asked: QueueLook, found: [ClaimedTask], existing: [Int], nextDue: Duration?, mayPromoteMore: Bool, took: Duration, at now: Duration) {
         let lowest = Dictionary(found.map { ($0.priority, $0.position) }, uniquingKeysWith: min)
         let filled = found.count >= asked.room
         guard asked.full else {
@@ -81,7 +84,13 @@ struct QueueState {
         let marks = Dictionary(uniqueKeysWithValues: lanes.map { ($0.priority, $0.mark) })
         let news = existing.contains { marks[$0] == nil }
         lanes = Set(existing).union([0]).sorted().map { Lane(priority: $0, mark: lowest[$0] ?? marks[$0] ?? 0) }
-        self.nextDue = nextDue.map { now + $0 }
+        if let nextDue, nextDue <= .zero, !mayPromoteMore {
+            self.nextDue = now + dueWait
+            dueWait = min(dueWait * 2, .seconds(1))
+        } else {
+            self.nextDue = nextDue.map { now + $0 }
+            dueWait = .milliseconds(50)
+        }
         if knowsLanes {
             want(news ? .full : filled ? .narrow : .nothing)
         } else {

@@ -6,6 +6,8 @@ enum WorkerEvent: Sendable {
     /// The work connection is up.
     case workConnected
     case disconnected(Link, reason: String)
+    /// An attempt to connect came to nothing.
+    case connectFailed(Link, reason: String)
 
     /// A notification: a task may be ready in this queue.
     case bell(queue: String)
@@ -57,7 +59,7 @@ enum TripFailure: Sendable, Equatable {
 
 /// What one round trip on the work connection brought.
 struct TripResult: Sendable {
-    /// Whether our row in `hark.workers` is still there; nil when the trip had no beat.
+    /// Whether our row in `hark.workers` is still there; nil when the trip had no beat, or the beat failed.
     var stillRegistered: Bool?
     var written: Set<Claim> = []
     /// Of the claims in `Trip.held`, those that are still ours.
@@ -67,6 +69,8 @@ struct TripResult: Sendable {
     var lanes: [String: [Int]] = [:]
     /// By queue, how long until its next scheduled task is due, after the due ones were promoted; only from a full look.
     var nextDue: [String: Duration] = [:]
+    /// As many came due as one round trip promotes.
+    var mayPromoteMore = false
     var suspects: [Suspect] = []
     var rescued: [Rescued] = []
     var cancelRequested: [Claim] = []

@@ -27,9 +27,15 @@ extension WorkerState {
         }
         guard worker != nil, now >= tripsFrom, phase != .leaving else { return }
         var next = Trip()
-        (next.writes, next.held) = outbox.take(at: now, atMost: settings.batch)
+        let alone: Bool
+        (next.writes, next.held, alone) = outbox.take(at: now, atMost: settings.batch)
         if now >= nextBeat { next.beat = currentBeat }
-        if case .working = phase { planClaim(&next, now) }
+        if !doubted.isEmpty {
+            next.askCancelled = doubted.filter { leases.byClaim[$0]?.stopped == nil && leases.byClaim[$0] != nil }
+            doubted = []
+        }
+        // A write that may be at fault goes with nothing else that may be.
+        if case .working = phase, !alone { planClaim(&next, now) }
         guard !next.isEmpty else { return }
         trip = (next, now)
         actions.append(.trip(next))
@@ -74,7 +80,7 @@ extension WorkerState {
         }
         // The work connection is stuck behind a lock, or away: say over the other one that we live.
         if now >= nextBeat + .seconds(2) {
-            nextBeat = now + settings.beatInterval
+            nextBeat = now + beatInterval
             actions.append(.beat(currentBeat))
         }
         guard case .working = phase else {
@@ -132,6 +138,9 @@ extension WorkerState {
         actions.append(.leave)
     }
 
+    /// While our session lock is free we live by our beats alone, and 5 s without one is death.
+    var beatInterval: Duration { signal.isUp ? settings.beatInterval : min(settings.beatInterval, .seconds(2)) }
+
     private var currentBeat: Beat {
         let state = if case .working = phase { "working" } else { "draining" }
         return Beat(state: state, listener: listener.word, running: leases.count)
@@ -155,6 +164,9 @@ extension WorkerState {
                 trips.append(nextUpkeep)
                 trips += queues.compactMap { $0.room > 0 ? $0.nextDue : nil }
                 if queues.contains(where: \.wantsLook) || !rescues.isEmpty { trips.append(tripsFrom) }
+            }
+            if !doubted.isEmpty {
+                trips.append(tripsFrom)
             }
             moments += trips.map { max($0, tripsFrom) }
         }

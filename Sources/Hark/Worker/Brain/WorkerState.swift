@@ -71,7 +71,11 @@ struct WorkerState {
     /// Until then, after a failed round trip, none is made.
     var tripsFrom = Duration.zero
     var tripFailures = 0
-    /// A claim may have been committed without our hearing of it: until then, ask for running rows that we know nothing of.
+    /// Running tasks of which somebody says that they are to be cancelled.
+    var doubted: Set<Claim> = []
+    /// A claim may have been committed without our hearing of it: once we are connected again, and for a while, since the
+    /// old session may still be at it, ask for running rows that we know nothing of.
+    var claimWasLost = false
     var straysUntil = Duration.zero
     /// After an arm that failed: when to try again.
     var armFrom = Duration.zero
@@ -114,14 +118,22 @@ struct WorkerState {
             work.connected()
             tripsFrom = now
             nextUpkeep = now
+            if claimWasLost {
+                claimWasLost = false
+                straysUntil = now + .seconds(120)
+            }
             if worker != nil { setListener(signal.isUp ? .listening(since: now) : .polling(since: now, why: "the signal connection is down")) }
-        case .disconnected(let link, let reason): disconnected(link, reason, now)
+        case .disconnected(let link, let reason):
+            // What was lost while we were connecting anew is an older connection.
+            if !(link == .signal ? signal : work).isConnecting { disconnected(link, reason, now) }
+        case .connectFailed(let link, let reason): disconnected(link, reason, now)
         case .bell(let queue):
             heardListener(now)
             if let index = queues.firstIndex(where: { $0.settings.name == queue }) { queues[index].want(.narrow) }
         case .cancelRequested(let task):
             heardListener(now)
-            for lease in leases.open where lease.claim.id == task { stop(lease, .cancelled, now) }
+            // Anybody may send a notification, and it may be late: the row knows whether it is so.
+            for lease in leases.open where lease.claim.id == task { doubted.insert(lease.claim) }
         case .proof(let nonce):
             if proofSent?.nonce == nonce { heardListener(now) }
         case .armed(let quiet): armed(quiet: quiet, now)
@@ -136,7 +148,7 @@ struct WorkerState {
         case .tripFailed(let failure): tripFailed(failure, now)
         case .finished(let outcomes): for (claim, outcome) in outcomes { finished(claim, outcome, now) }
         case .alive(let claim): leases.alive(claim, at: now)
-        case .extended(let claim, let extra): leases.extend(claim, by: extra, at: now)
+        case .extended(let claim, let extra): leases.extend(claim, by: min(extra, .seconds(366 * 86_400)), at: now)
         case .tick: break
         case .drain(let timeout):
             if case .working = phase { phase = .draining(deadline: now + timeout) }
@@ -223,8 +235,11 @@ struct WorkerState {
             for index in queues.indices { queues[index].want(.full) }
         }
 
-        if asked.beat != nil { nextBeat = now + settings.beatInterval }
-        if result.stillRegistered == false { actions.append(.drop(.signal, reason: "this worker was given up for dead")) }
+        if asked.beat != nil { nextBeat = now + (result.stillRegistered == nil ? .seconds(1) : beatInterval) }
+        if result.stillRegistered == false, signal.isUp {
+            signal.isUp = false
+            actions.append(.drop(.signal, reason: "this worker was given up for dead"))
+        }
         if let nonce = asked.proof { proofSent = proofSent.map { _ in (nonce, now + settings.proofTimeout) } }
         noteSuspects(result.suspects, now)
         for rescued in result.rescued { actions.append(.report(.rescued(task: rescued.task, from: rescued.worker, state: rescued.state))) }
@@ -239,7 +254,7 @@ struct WorkerState {
             guard let index = queues.firstIndex(where: { $0.settings.name == asked.queue }) else { continue }
             queues[index].looked(
                 asked, found: found[asked.queue] ?? [], existing: result.lanes[asked.queue] ?? [],
-                nextDue: result.nextDue[asked.queue], took: result.took, at: now)
+                nextDue: result.nextDue[asked.queue], mayPromoteMore: result.mayPromoteMore, took: result.took, at: now)
         }
         if !result.claimed.isEmpty { foundSinceArmed = true }
         begin(result.claimed, now)
@@ -287,7 +302,7 @@ struct WorkerState {
         switch failure {
         case .connectionLost:
             work.isUp = false
-            if asked.look != nil { straysUntil = now + .seconds(120) }
+            if asked.look != nil || asked.known != nil { claimWasLost = true }
         case .badData: break
         case .retryable: tripsFrom = now + min(.milliseconds(10) * Double(1 << min(tripFailures, 7)), .seconds(1))
         case .other(let reason):
