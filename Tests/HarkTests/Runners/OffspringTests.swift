@@ -179,9 +179,10 @@ private func adopting(_ scripts: [String: String]) throws -> ExecutableRunner {
     try shell(scripts) { $0.adoptsOrphans = true }
 }
 
-/// The children of this process.
+/// The children of this process, but for the one that a sanitizer starts to read symbols.
 private func children() -> [Substring] {
     Workshop.threads().flatMap { Workshop.text(of: "/proc/self/task/\($0)/children").split(separator: " ") }
+        .filter { !Workshop.text(of: "/proc/\($0)/comm").hasPrefix("llvm-symbolizer") }
 }
 
 private func spawn(_ arguments: String...) -> pid_t {
