@@ -28,7 +28,7 @@ enum HarkProcess {
     /// Nothing of the machine's own settings but the way to its programs, and what the sanitizers are told.
     private static func variables(_ more: [String: String]) -> Subprocess.Environment {
         var all = ["PATH": "/usr/local/bin:/usr/bin:/bin", "TZ": "UTC"].merging(more) { $1 }
-        for name in ["TSAN_OPTIONS", "ASAN_OPTIONS"] { if let value = getenv(name) { all[name] = String(cString: value) } }
+        for name in ["TSAN_OPTIONS", "ASAN_OPTIONS", "LSAN_OPTIONS"] { if let value = getenv(name) { all[name] = String(cString: value) } }
         return .custom(Dictionary(uniqueKeysWithValues: all.map { (.init(stringLiteral: $0.key), $0.value) }))
     }
 
