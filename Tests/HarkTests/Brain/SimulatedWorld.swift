@@ -100,6 +100,9 @@ struct SimulatedWorld {
     var isDone: Bool { rows.values.allSatisfy { $0.state == "finished" } }
     var unfinished: [Int64: Row] { rows.filter { $0.value.state != "finished" } }
 
+    /// The rows by id: a dictionary's own order is another one in each process, and a seed could not be replayed.
+    private var inOrder: [(key: Int64, value: Row)] { rows.sorted { $0.key < $1.key } }
+
     // MARK: - What happens
 
     private mutating func plan(_ after: Duration, _ what: Happening) {
@@ -207,7 +210,7 @@ struct SimulatedWorld {
             settle(write)
         }
         if let known = trip.known {
-            for (id, row) in rows where row.state == "running" && !known.contains(where: { $0.id == id && $0.token == row.token }) {
+            for (id, row) in inOrder where row.state == "running" && !known.contains(where: { $0.id == id && $0.token == row.token }) {
                 settle(Write(claim: Claim(id: id, token: row.token ?? 0), verb: .release))
             }
         }
@@ -215,7 +218,7 @@ struct SimulatedWorld {
         guard let look = trip.look, !givenUp else { return result }
         for asked in look.queues {
             if asked.full {
-                for (id, row) in rows where row.queue == asked.queue && row.state == "scheduled" && row.runAt <= now {
+                for (id, row) in inOrder where row.queue == asked.queue && row.state == "scheduled" && row.runAt <= now {
                     positions += 1
                     rows[id]?.state = "ready"
                     rows[id]?.position = positions
@@ -248,7 +251,7 @@ struct SimulatedWorld {
 
     private mutating func giveUp() {
         givenUp = true
-        for (id, row) in rows where row.state == "running" { settle(Write(claim: Claim(id: id, token: row.token ?? 0), verb: .release)) }
+        for (id, row) in inOrder where row.state == "running" { settle(Write(claim: Claim(id: id, token: row.token ?? 0), verb: .release)) }
     }
 
     private mutating func settle(_ write: Write) {
@@ -352,7 +355,9 @@ struct SimulatedWorld {
         // Asleep, with nothing on its way: then there is nothing that could be claimed.
         let working = agenda.contains { if case .arrive = $0.what { true } else { false } }
         guard asleep, !working, bellsInFlight == 0, up[.signal] == true, up[.work] == true, brain.tripsFrom <= now else { return }
-        for (id, row) in rows where row.state == "ready" || (row.state == "scheduled" && row.runAt < now) {
+        // Without a row in hark.workers nothing is claimed; the next beat tells.
+        guard !givenUp else { return }
+        for (id, row) in inOrder where row.state == "ready" || (row.state == "scheduled" && row.runAt < now) {
             let running = runningNow.values.filter { $0 == row.queue }.count
             if running < slots[row.queue] ?? 0, brain.nextWake ?? .seconds(9_999) > now {
                 throw Violation(description: "sleeps at \(now) until \(String(describing: brain.nextWake)) while task \(id) waits: \(row)")

@@ -23,8 +23,8 @@ struct Leases {
 
     var isEmpty: Bool { byClaim.isEmpty }
     var count: Int { byClaim.count }
-    /// Those whose outcome the database still waits for.
-    var open: [Lease] { byClaim.values.filter { !$0.abandoned } }
+    /// Those whose outcome the database still waits for, in the order of their tasks.
+    var open: [Lease] { byClaim.values.filter { !$0.abandoned }.sorted { $0.claim.id < $1.claim.id } }
 
     mutating func begin(_ task: ClaimedTask, at now: Duration) {
         let deadline = task.timeout.map { now + $0 }
@@ -74,7 +74,7 @@ struct Leases {
             if let deadline = lease.deadline, deadline <= now { timedOut.append(lease) } else { notice(lease.deadline) }
             if let giveUp = lease.giveUp, giveUp <= now { deaf.append(lease) } else { notice(lease.giveUp) }
         }
-        return (timedOut, deaf)
+        return (timedOut.sorted { $0.claim.id < $1.claim.id }, deaf.sorted { $0.claim.id < $1.claim.id })
     }
 
     private mutating func notice(_ moment: Duration?) {
