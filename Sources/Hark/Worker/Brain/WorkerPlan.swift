@@ -51,7 +51,8 @@ extension WorkerState {
             }
             if now < straysUntil { next.known = leases.byClaim.keys + outbox.claims }
             next.askCancelled = leases.open.filter { $0.stopped == nil }.map(\.claim)
-            nextUpkeep = now + (earlyUpkeeps.isEmpty ? settings.pollInterval * Double.random(in: 0.9...1.1, using: &random) : earlyUpkeeps.removeFirst())
+            // Spread, and always ahead of the beat, which then needs no round trip of its own.
+            nextUpkeep = now + (earlyUpkeeps.isEmpty ? settings.pollInterval * Double.random(in: 0.8...0.95, using: &random) : earlyUpkeeps.removeFirst())
             for index in queues.indices { queues[index].want(.full) }
             if signal.isUp, proofSent == nil, now >= nextProof {
                 let nonce = random.next()
