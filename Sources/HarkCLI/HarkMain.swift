@@ -25,7 +25,7 @@ public enum HarkMain {
     /// - Returns: the exit code.
     static func run(_ arguments: [String]) async -> Int32 {
         do {
-            try refuseUnknownVerb(arguments.first)
+            try refuseUnknownVerb(arguments.first == "help" ? arguments.dropFirst().first : arguments.first)
             var command = try HarkCommand.parseAsRoot(arguments)
             if var waiting = command as? any AsyncParsableCommand { try await waiting.run() } else { try command.run() }
             return 0

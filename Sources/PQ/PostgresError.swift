@@ -43,6 +43,10 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
             || ["40001", "40P01", "55P03", "57014", "26000"].contains(sqlState) || isStalePlan
     }
 
+    /// The server was there and said no: no such database, a wrong password, no entry in pg_hba.conf. Before a connection
+    /// is up libpq keeps the SQLSTATE to itself; the severity in its text is all there is.
+    public var isServersRefusal: Bool { isConnectionLost && message.contains("FATAL:") }
+
     /// A value was refused (class 22): the same again will go wrong again.
     public var isDataException: Bool { sqlState?.hasPrefix("22") ?? false }
 

@@ -113,7 +113,7 @@ struct ConfigurationTests {
         ("poll_interval = 5", "hark.toml:1: poll_interval = 5 is not a duration: write it like"),
         ("poll_interval = \"50ms\"", "hark.toml:1: poll_interval = \"50ms\" is out of range: 100ms to 1m are valid"),
         ("poll_interval = \"soon\"", "hark.toml:1: poll_interval = \"soon\" is not a duration"),
-        ("task_log = \"some\"", "hark.toml:1: task_log = \"some\" is not valid: write “all” or “failures”"),
+        ("task_log = \"some\"", "hark.toml:1: task_log = \"some\" is not valid: write \"all\" or \"failures\""),
         ("result_limit = \"1 MB\"", "hark.toml:1: result_limit = \"1 MB\" is not a valid size"),
         ("name = 3", "hark.toml:1: name = 3 is not a text"),
         ("[queues.mail]\nslots = 0", "hark.toml:2: slots = 0 is out of range: 1 to 10000 are valid"),
@@ -131,6 +131,22 @@ struct ConfigurationTests {
     ])
     func wrongValues(file: String, message: String) throws {
         #expect(try problem(file: file).hasPrefix(message))
+    }
+
+    @Test("a text without quotes gets a hint", arguments: ["name = mail", "poll_interval = 5s", "functions_directory = /srv"])
+    func unquoted(file: String) throws {
+        let message = try problem(file: "\n" + file)
+        #expect(message.hasPrefix("hark.toml:2: this is not TOML"))
+        #expect(message.contains("double quotes"))
+    }
+
+    @Test("what a flag or a variable hides in the file is checked all the same", arguments: [
+        ("HARK_NAME", "mail", "name = 3", "hark.toml:1: name = 3 is not a text"),
+        ("HARK_POLL_INTERVAL", "5s", "poll_interval = 5", "hark.toml:1: poll_interval = 5 is not a duration"),
+        ("HARK_DATABASE", "dbname=a", "database = 3", "hark.toml:1: database is not a text"),
+    ])
+    func hidden(variable: String, value: String, file: String, message: String) throws {
+        #expect(try problem(environment: [variable: value], file: file).hasPrefix(message))
     }
 
     @Test("a wrong value of the environment names the variable, one of a flag the flag")

@@ -105,17 +105,19 @@ public actor Worker: Service {
         alarm = nil
         await signal?.connection.close()
         await work?.close()
+        (signal, work, store) = (nil, nil, nil)
     }
 
     /// Waits for the runners, but not for ever: a Swift function cannot be ended by force. Its task was given back.
     private func finish(_ running: [Task<Void, Never>]) async {
         let inTime = await withCheckedContinuation { continuation in
             let finish = Finish(continuation)
+            let limit = loop.at(EventLoop.now + options.stopGrace) { finish.end(false) }
             Task {
                 for runner in running { await runner.value }
+                limit.cancel()
                 finish.end(true)
             }
-            loop.at(EventLoop.now + options.stopGrace) { finish.end(false) }
         }
         if !inTime { telemetry(.trouble("some functions did not stop when they were asked to; the worker ends without them")) }
     }

@@ -55,7 +55,7 @@ enum Checks {
         let living = workers.filter { !$0.isDead }
         for dead in workers.filter(\.isDead) {
             findings.append(.wrong(
-                "dead-worker", "worker \(dead.id) (\(dead.name)) is dead, last heard of \(Moment.duration(dead.beatAge)) ago, and \(dead.running) tasks of it wait for their rescue",
+                "dead-worker", "worker \(dead.id) (\(dead.name)) is dead, last heard of \(Moment.duration(dead.beatAge)) ago, and \(count(Int64(dead.running))) of it \(dead.running == 1 ? "waits" : "wait") for rescue",
                 living.isEmpty ? "Start a worker: it gives them back within seconds." : "A living worker gives them back at its next poll; if not, look at its log."))
         }
         for worker in living where !worker.isConnected {
@@ -69,7 +69,7 @@ enum Checks {
         }
         let served = Set(living.flatMap(\.queues))
         for queue in stats where !served.contains(queue.queue) && queue.ready + queue.scheduled > 0 {
-            findings.append(.wrong("queue-without-worker", "no worker works the queue \(queue.queue): \(queue.ready) tasks are ready, \(queue.scheduled) scheduled", "hark work --queue \(queue.queue)"))
+            findings.append(.wrong("queue-without-worker", "no worker works the queue \(queue.queue): \(count(queue.ready)) ready, \(queue.scheduled) scheduled", "hark work --queue \(queue.queue)"))
         }
         if living.isEmpty {
             findings.append(.warning("workers", "there are no workers", "hark work --functions DIR"))

@@ -22,10 +22,20 @@ struct ConfigurationFile {
             let table = try TOMLTable(string: text)
             root = try JSON(table.convert(to: .json, options: [.quoteDateAndTimes, .quoteInfinitesAndNaNs, .allowUnicodeStrings]))
         } catch let error as TOMLParseError {
-            throw SettingProblem(origin: .file(path, line: error.source.begin.line), message: "this is not TOML: \(error.description)")
+            let line = error.source.begin.line
+            let hint = Self.lacksQuotes(text, line) ? "; a text has to be in double quotes" : ""
+            throw SettingProblem(origin: .file(path, line: line), message: "this is not TOML: \(error.description)\(hint)")
         } catch {
             throw SettingProblem(origin: .file(path, line: nil), message: "this is not TOML: \(error)")
         }
+    }
+
+    /// Whether the value in this line is a bare word, a path or a duration: the mistake that people make.
+    private static func lacksQuotes(_ text: String, _ number: Int) -> Bool {
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        guard lines.indices.contains(number - 1), let equals = lines[number - 1].firstIndex(of: "=") else { return false }
+        let value = lines[number - 1][equals...].dropFirst().drop { $0 == " " || $0 == "\t" }
+        return value.first.map { !"\"'[{".contains($0) } ?? false && value.contains { $0.isLetter || $0 == "/" }
     }
 
     func origin(of key: [String]) -> Origin { .file(path, line: lines[key]) }

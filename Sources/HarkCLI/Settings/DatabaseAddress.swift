@@ -11,6 +11,7 @@ enum DatabaseAddress {
 
     static func read(_ reader: SettingReader) throws(SettingProblem) -> Sourced<Conninfo> {
         let given = reader.given("database", variables: ["HARK_DATABASE", "DATABASE_URL"])
+        if let hidden = reader.given(inFile: ["database"]) { _ = try parse(hidden) }
         let names = variables.filter { !(reader.environment[$0.0] ?? "").isEmpty }
         let service = !(reader.environment["PGSERVICE"] ?? "").isEmpty
         guard let given, given.isText || !service else {

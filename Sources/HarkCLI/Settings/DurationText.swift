@@ -1,7 +1,7 @@
 /// Durations as people write them: `500ms`, `1.5s`, `5m`, `1h30m`, `2d`.
 enum DurationText {
     /// What is valid, for error messages.
-    static let examples = "“500ms”, “30s”, “5m”, “2h” or “1h30m”"
+    static let examples = "500ms, 30s, 5m, 2h or 1h30m"
 
     private static let units: KeyValuePairs<String, Double> = ["ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400]
 

@@ -45,6 +45,8 @@ struct SettingReader {
 
     func read<Value: Sendable>(_ key: String, default builtIn: Value, _ check: (Given) throws(SettingProblem) -> Value) throws(SettingProblem) -> Sourced<Value> {
         guard let given = given(key) else { return Sourced(value: builtIn, origin: .builtIn) }
+        // What the file says is checked also while a flag or a variable hides it: it would be found wrong at a worse moment.
+        if given.isText, let hidden = self.given(inFile: [key]) { _ = try check(hidden) }
         return Sourced(value: try check(given), origin: given.origin)
     }
 
@@ -79,7 +81,9 @@ extension SettingReader.Given {
     }
 
     func duration(_ range: ClosedRange<Duration>) throws(SettingProblem) -> Duration {
-        guard let duration = value.string.flatMap({ DurationText.parse($0) }) else { throw problem("is not a duration: write it like \(DurationText.examples)") }
+        guard let duration = value.string.flatMap({ DurationText.parse($0) }) else {
+            throw problem("is not a duration: write it like \(DurationText.examples)\(isText ? "" : ", in double quotes")")
+        }
         guard range.contains(duration) else {
             throw problem("is out of range: \(DurationText.format(range.lowerBound)) to \(DurationText.format(range.upperBound)) are valid")
         }
@@ -98,14 +102,14 @@ extension SettingReader.Given {
         let units = ["KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30]
         let digits = text.prefix(while: \.isNumber)
         guard let number = Int(digits), let unit = units[text.dropFirst(digits.count).filter { $0 != " " }], number <= range.upperBound / unit, range.contains(number * unit) else {
-            throw problem("is not a valid size: write bytes, or “64KiB”, “1MiB”, up to \(range.upperBound >> 20)MiB")
+            throw problem("is not a valid size: write bytes, or \"64KiB\", \"1MiB\", up to \(range.upperBound >> 20)MiB")
         }
         return number * unit
     }
 
     func choice<Choice: RawRepresentable<String> & CaseIterable>(_ type: Choice.Type) throws(SettingProblem) -> Choice {
         guard let text = value.string, let choice = Choice(rawValue: text) else {
-            throw problem("is not valid: write \(Choice.allCases.map { "“\($0.rawValue)”" }.joined(separator: " or "))")
+            throw problem("is not valid: write \(Choice.allCases.map { isText ? $0.rawValue : "\"\($0.rawValue)\"" }.joined(separator: " or "))")
         }
         return choice
     }

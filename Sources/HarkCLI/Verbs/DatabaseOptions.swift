@@ -32,8 +32,9 @@ struct DatabaseOptions: ParsableArguments {
         do {
             return try await Connection.connect(address, on: EventLoop(), timeout: .seconds(10), onNotification: onNotification)
         } catch let error as PostgresError {
+            let what = error.isServersRefusal ? "refused the connection" : "cannot be reached"
             throw HarkError(
-                .unreachable, "the database \(address.summary) cannot be reached: \(error.withoutAdvice)",
+                .unreachable, "the database \(address.summary) \(what): \(error.withoutAdvice)",
                 remedy: database.origin == .builtIn ? "Nothing says which database: set HARK_DATABASE, or give --database." : nil)
         }
     }

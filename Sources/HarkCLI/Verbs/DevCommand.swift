@@ -74,7 +74,7 @@ struct DevCommand: AsyncParsableCommand {
             ("connect", "psql '\(url)'"),
             ("other verbs", "export HARK_DATABASE='\(url)'"),
             ("functions", functions.isEmpty ? missing : functions.joined(separator: ", ") + (place.map { "  (\($0))" } ?? "")),
-            ("enqueue", "insert into hark.tasks (function, args) values ('\(example.replacing("'", with: "''"))', '[]');"),
+            ("enqueue", "insert into hark.tasks (function, args) values ('\(example.replacing("'", with: "''"))', '[]');  -- args: what it takes, as JSON"),
             ("stop", "Ctrl-C"),
         ]
         let text = lines.map { name, value in terminal.styled(name + String(repeating: " ", count: 13 - name.count), .bold) + Harmless.line(value) }

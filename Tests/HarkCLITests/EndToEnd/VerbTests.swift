@@ -78,7 +78,7 @@ struct VerbTests {
         (["enqueue", "f", "--in", "soon"], "is not a duration"), (["enqueue", "f", "--in", "1s", "--at", "now"], "exclude each other"), (["enqueue"], "Missing expected argument"),
         (["enqueue", "f", "--timeout", "0s"], "longer than zero"), (["enqueue", "f", "--max-attempts", "0"], "between 1 and 1000"), (["list", "--state", "runing"], "Did you mean running?"),
         (["list", "--limit", "0"], "between 1 and"), (["show", "x"], "'x' is invalid"), (["retry"], "Give the ids of tasks"), (["cancel", "1", "--queue", "q"], "not both"),
-        (["liist"], "did you mean hark list?"), (["work", "--queue", "mail=none"], "slots are a number"), (["migrate", "--sql", "--status"], "exclude each other"),
+        (["liist"], "did you mean hark list?"), (["help", "liist"], "did you mean hark list?"), (["work", "--queue", "mail=none"], "slots are a number"), (["migrate", "--sql", "--status"], "exclude each other"),
         (["list", "--database", "postgresql://u:pass%zz@h"], "database address can not be read"),
     ])
     func usage(arguments: [String], message: String) async throws {
@@ -95,6 +95,16 @@ struct VerbTests {
         #expect(result.err.split(separator: "\n").count == 1)
         #expect(result.err.contains("cannot be reached"))
         #expect(!result.err.contains("secret"))
+    }
+
+    @Test("a server that says no has been reached, and is quoted")
+    func refused() async throws {
+        try await Bench.with { bench in
+            let result = try await bench.hark("list", "--database", bench.url.replacing(bench.database.name, with: "nowhere"))
+            #expect(result.code == 69)
+            #expect(result.err.contains("refused the connection"))
+            #expect(result.err.contains("does not exist"))
+        }
     }
 
     @Test("show, wait, retry and cancel of a task that is not there end with 1")

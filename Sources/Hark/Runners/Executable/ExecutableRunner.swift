@@ -48,6 +48,8 @@ public final class ExecutableRunner: Runner {
 
     public func run(_ outlet: any RunnerOutlet) async {
         self.outlet.withLock { $0 = outlet }
+        // The outlet holds the worker, and the worker us.
+        defer { self.outlet.withLock { $0 = nil } }
         if settings.adoptsOrphans, !Offspring.shared.adopt() {
             outlet.logger.warning(
                 "the kernel does not let this worker adopt orphans: a process that leaves its session may survive its task")
