@@ -56,6 +56,9 @@ public actor Proxy {
     /// Breaks every connection: over TCP the client gets a reset.
     public func reset() { closeAll(reset: true) }
 
+    /// Ends the clients' side of every connection; the server's stays open, and notices nothing until `cut`.
+    public func abandonServers() { for pair in pairs.values { pair.abandonServer() } }
+
     /// Takes no new clients; they are refused.
     public func refuse() {
         accepting?.cancel()
@@ -164,11 +167,17 @@ private final class Pair: @unchecked Sendable {
         arrange()
     }
 
+    func abandonServer() {
+        isPaused = true
+        for side in [client, server] { side.watch.take()?.cancel() }
+        shutdown(client.fd, CInt(SHUT_RDWR))
+    }
+
     func end(reset: Bool) {
         guard !isOver else { return }
         isOver = true
         for side in [client, server] {
-            side.watch?.cancel()
+            side.watch.take()?.cancel()
             if reset {
                 var linger = linger(l_onoff: 1, l_linger: 0)
                 setsockopt(side.fd, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout.size(ofValue: linger)))

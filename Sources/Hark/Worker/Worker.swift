@@ -278,6 +278,10 @@ public actor Worker: Service {
     }
 
     private func perform(_ trip: Trip) async {
+        if trip.rescue.contains(where: \.processGone) {
+            let ended = await Leftovers.end()
+            if ended > 0 { telemetry(.trouble("\(ended) \(ended == 1 ? "process" : "processes") of a worker that died here still ran, and \(ended == 1 ? "was" : "were") killed")) }
+        }
         guard let store, work != nil else { return tell(.tripFailed(.connectionLost("not connected"))) }
         do {
             tell(.tripped(try await store.perform(trip)))

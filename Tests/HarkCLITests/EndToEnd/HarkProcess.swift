@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Glibc
 import HarkCluster
 import PQ
@@ -129,12 +130,18 @@ struct Bench: Sendable {
         return try row?.optionalString(0)
     }
 
+    /// The processes that run `stay` for this bench, whoever started them: their working directory is this bench's own.
+    func leftovers() throws -> [pid_t] {
+        let pids = try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap { pid_t($0) }
+        return pids.filter { (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\($0)/cwd")) == functions }
+    }
+
     static func makeFunctions() throws -> String {
         let directory = TestServer.temporaryPath("functions")
         try #require(mkdir(directory, 0o755) == 0)
         for (name, text) in [
             ("echo.sh", "#!/bin/sh\nexec cat\n"), ("give-up", "#!/bin/sh\nprintf 'it is \\033[31mred\\n' >&2\nexit 65\n"),
-            ("stay.sh", "#!/bin/sh\necho staying >&2\nexec sleep 600\n"),
+            ("stay.sh", "#!/bin/sh\ncd \"${0%/*}\"\necho staying >&2\nexec sleep 600\n"),
         ] {
             try write(text, to: "\(directory)/\(name)", mode: 0o755)
         }

@@ -112,7 +112,7 @@ struct ExecutableRunnerTests {
         let lines = text.dropFirst().dropLast().replacing("\\n", with: "\n").split(separator: "\n").map(String.init)
         let names = lines.map { String($0.prefix { $0 != "=" }) }
         let allowed: Set = ["PATH", "HOME", "LANG", "TZ", "APP", "NOTIFY_SOCKET", "WATCHDOG_USEC", "HARK_TASK_ID", "HARK_TOKEN",
-            "HARK_ATTEMPT", "HARK_QUEUE", "HARK_FUNCTION"]
+            "HARK_ATTEMPT", "HARK_QUEUE", "HARK_FUNCTION", "HARK_WORKER"]
         #expect(Set(names).isSubset(of: allowed), "\(names)")
         for line in ["APP=yes", "HARK_TASK_ID=\(task.id)", "HARK_TOKEN=\(task.claim.token)", "HARK_ATTEMPT=4", "HARK_QUEUE=mail",
             "HARK_FUNCTION=it", "WATCHDOG_USEC=30000000"] {

@@ -22,6 +22,30 @@ struct ReconnectTests {
         }
     }
 
+    @Test("a worker whose old session the server still holds for alive waits for its lock, and is the same worker then")
+    func oldSession() async throws {
+        let proxy = try await TestServer.shared.proxy()
+        try await withDatabase { database, client in
+            let worker = TestWorker(database.conninfo, signal: await proxy.conninfo(for: database.conninfo))
+            try await TestWorker.with(worker) { worker in
+                try await worker.asleep()
+                let before = try await client.value("select id::text from hark.workers")
+                await proxy.abandonServers()
+                try await worker.told.wait("it is told to wait for its old session") {
+                    $0.contains { if case .waiting(_, let reason, _) = $0 { reason.contains("old session") } else { false } }
+                }
+                #expect(worker.told.all.count { if case .joined = $0 { true } else { false } } == 1)
+                await proxy.cut()
+                try await worker.told.wait("it joins again") { $0.count { if case .joined = $0 { true } else { false } } == 2 }
+                try await worker.listener("listening")
+                #expect(try await client.value("select string_agg(id::text, ' ') from hark.workers") == before)
+                let id = try await client.enqueue("noop")
+                try await worker.written(id)
+            }
+        }
+        await proxy.stop()
+    }
+
     @Test("an outcome is kept over an outage and written after it, once")
     func outage() async throws {
         let proxy = try await TestServer.shared.proxy()

@@ -66,6 +66,27 @@ struct RescueTests {
         }
     }
 
+    @Test("a worker that is connected but silent keeps its tasks for 30 seconds, and loses them then")
+    func silent() async throws {
+        try await withDatabase { database, client in
+            // A stopped process (SIGSTOP) looks like this: the session and its lock are there, and nobody beats.
+            try await client.script("set hark.worker = on")
+            let silent = try #require(
+                try await client.execute("insert into hark.workers (name, boot_id, pid_namespace, pid, pid_start, beat_at) values ('far', 'another boot', 'x', 1, 1, now() - interval '28 seconds') returning id").first?.int32(0))
+            _ = try await client.execute("select pg_advisory_lock(hark.worker_class(), $1)", [.int32(silent)])
+            _ = try await client.execute(
+                "insert into hark.tasks (function, state, worker_id, token, attempt, max_attempts) values ('noop', 'running', $1, 5, 1, 10)", [.int32(silent)])
+            let heard = try await client.value("select hark.last_heard_of(w)::text from hark.workers w where id = $1", [.int32(silent)])
+            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+                try await worker.told.wait("the task is rescued", seconds: 60) { $0.contains { if case .rescued = $0 { true } else { false } } }
+                try await worker.told.wait("and run") { $0.outcomes(1) }
+                let silence = "select (started_at - $1::text::timestamptz >= interval '30 seconds')::text from hark.tasks where function = 'noop'"
+                #expect(try await client.value(silence, [.text(heard ?? "")]) == "true")
+                #expect(try await client.value("select count(*)::text from hark.workers") == "1")
+            }
+        }
+    }
+
     @Test("tasks that run for a worker which has no row are rescued by the next worker that starts")
     func orphan() async throws {
         try await withDatabase { database, client in

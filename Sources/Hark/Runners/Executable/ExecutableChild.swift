@@ -57,7 +57,8 @@ final class ExecutableChild: Sendable {
     func over() {
         let timer = state.withLock { state in
             state.over = true
-            return state.kill?.timer
+            // The timer holds us.
+            return state.kill.take()?.timer
         }
         timer?.cancel()
     }

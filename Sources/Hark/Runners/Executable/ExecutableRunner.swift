@@ -210,6 +210,7 @@ public final class ExecutableRunner: Runner {
         environment["HARK_ATTEMPT"] = "\(task.attempt)"
         environment["HARK_QUEUE"] = task.queue
         environment["HARK_FUNCTION"] = task.function
+        environment[Leftovers.variable] = Leftovers.mark
         if let socket { environment["NOTIFY_SOCKET"] = socket.name }
         if let timeout = task.timeout {
             let (seconds, attoseconds) = timeout.components
