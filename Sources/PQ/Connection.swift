@@ -188,6 +188,8 @@ public actor Connection {
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
                 guard !Task.isCancelled else { return continuation.resume(throwing: CancellationError()) }
+                // Again, in case that there was a suspension on the way: whoever waits in a closed connection waits for ever.
+                guard handle != nil else { return continuation.resume(throwing: closedBecause) }
                 operation.continuation = continuation
                 waiting.append(operation)
                 sendNext()

@@ -277,6 +277,7 @@ struct SimulatedWorld {
 
     private mutating func obey(_ actions: [WorkerAction]) throws {
         for action in actions {
+            if ended { throw Violation(description: "does something after its end: \(action)") }
             switch action {
             case .connect(let link, let after):
                 if up[link] == true || agenda.contains(where: { if case .connect(link) = $0.what { true } else { false } }) {

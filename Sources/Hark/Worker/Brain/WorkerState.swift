@@ -105,7 +105,7 @@ struct WorkerState {
         clock = now
         guard phase != .ended else { return [] }
         note(event, now)
-        plan(now)
+        if phase != .ended { plan(now) }
         return actions
     }
 
