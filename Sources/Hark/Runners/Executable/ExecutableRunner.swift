@@ -48,8 +48,12 @@ public final class ExecutableRunner: Runner {
 
     public func run(_ outlet: any RunnerOutlet) async {
         self.outlet.withLock { $0 = outlet }
-        // The outlet holds the worker, and the worker us.
-        defer { self.outlet.withLock { $0 = nil } }
+        defer {
+            // What no slot has begun.
+            for child in running.withLock({ running in defer { running = [:] }; return Array(running.values) }) { child.over() }
+            // The outlet holds the worker, and the worker us.
+            self.outlet.withLock { $0 = nil }
+        }
         if settings.adoptsOrphans, !Offspring.shared.adopt() {
             outlet.logger.warning(
                 "the kernel does not let this worker adopt orphans: a process that leaves its session may survive its task")
@@ -58,6 +62,7 @@ public final class ExecutableRunner: Runner {
             await pool.run(outlet) { [self] task, _ in
                 guard let child = running.withLock({ $0[task.claim] }) else { return .released }
                 let outcome = await attempt(child, outlet)
+                child.over()
                 running.withLock { _ = $0.removeValue(forKey: task.claim) }
                 return outcome
             }
@@ -133,7 +138,6 @@ public final class ExecutableRunner: Runner {
             }
             return outcome(of: child, result.closureResult, result.terminationStatus, logger)
         } catch {
-            child.over()
             if let reason = child.stopReason { return reason.outcome(of: task) }
             let message = ExecutableCatalog.complaint(about: program, directory: settings.workingDirectory, error)
             return .errored(AttemptError(.error, message))
