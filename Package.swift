@@ -36,13 +36,16 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
     ],
     targets: [
-        // C: libpq's headers, what Glibc's module map lacks, and the text files that ship inside the binary.
+        // C: libpq's and libsystemd's headers, what Glibc's module map lacks, and the text files that ship inside the binary.
         .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
         .target(name: "CLinux"),
         .target(name: "CHarkFiles"),
 
         // Talks to PostgreSQL; knows nothing of tasks.
         .target(name: "PQ", dependencies: ["CLibpq", "CLinux"], swiftSettings: strict),
+        // Talks to systemd; knows nothing of tasks. `Hark` does not have it: an embedded worker must not speak for its host.
+        .target(name: "Systemd", dependencies: ["CSystemd", logging], swiftSettings: strict),
         // The schema: the top-level migrations/ folder, as values.
         .target(name: "HarkMigrations", dependencies: ["CHarkFiles"], swiftSettings: strict),
         // Thinks: the brain, the worker, the store, the runners.
@@ -55,7 +58,7 @@ let package = Package(
         // Serves: the verbs and the daemon.
         .target(
             name: "HarkCLI",
-            dependencies: ["Hark", "HarkMigrations", "HarkCluster", "PQ", "CLinux", arguments, logging, lifecycle, signals, toml],
+            dependencies: ["Hark", "HarkMigrations", "HarkCluster", "PQ", "Systemd", "CLinux", arguments, logging, lifecycle, signals, toml],
             swiftSettings: strict),
         .executableTarget(name: "hark-main", dependencies: ["HarkCLI", arguments], swiftSettings: strict),
 
@@ -64,7 +67,7 @@ let package = Package(
         .testTarget(name: "HarkTests", dependencies: ["Hark", "PQ", "HarkMigrations", "CHarkFiles", "TestSupport", logging, lifecycle], swiftSettings: strict),
         .testTarget(
             name: "HarkCLITests",
-            dependencies: ["HarkCLI", "hark-main", "Hark", "PQ", "HarkCluster", "TestSupport", logging, subprocess, system], swiftSettings: strict),
+            dependencies: ["HarkCLI", "hark-main", "Hark", "PQ", "Systemd", "HarkCluster", "TestSupport", logging, subprocess, system], swiftSettings: strict),
     ],
     cLanguageStandard: .c2x
 )

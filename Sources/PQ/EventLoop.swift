@@ -100,6 +100,9 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     /// Time since boot on CLOCK_BOOTTIME, which goes on while the machine is suspended. Every deadline here is on it.
     public static var now: Duration { .nanoseconds(linux_boottime()) }
 
+    /// How long the machine has been suspended since boot, all in all.
+    public static var suspended: Duration { .nanoseconds(linux_boottime() - linux_monotonic()) }
+
     /// How many turns the loop has made: a watchdog that has seen it change knows that the loop lives.
     public var turns: UInt64 { turnCount.load(ordering: .relaxed) }
 

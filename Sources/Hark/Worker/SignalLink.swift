@@ -71,8 +71,10 @@ struct SignalLink: Sendable {
     }
 
     private static func register(_ connection: Connection, _ options: WorkerOptions, _ previously: Int32?) async throws -> (Int32, renewed: Bool) {
+        let queues = Parameter.textArray(options.queues.map(\.name))
+        let slots = Parameter.int32(Int32(options.queues.reduce(0) { $0 + $1.slots }))
         if let previously {
-            let rows = try await connection.execute(SQL.rejoin, [.int32(previously)])
+            let rows = try await connection.execute(SQL.rejoin, [.int32(previously), queues, slots])
             if let row = rows.first, try row.bool("alive") {
                 // Our old session may still hold the lock, and we are seen to live by it until it goes. Then we must have it.
                 guard try row.bool("locked") else { throw PostgresError(message: "the server has not noticed yet that our old session is gone") }
@@ -84,8 +86,7 @@ struct SignalLink: Sendable {
             SQL.register,
             [
                 .text(options.name), .text(hostname()), .int32(process.pid), .int64(process.started), .text(process.bootID), .text(process.pidNamespace),
-                .text(HarkVersion.current), options.incarnation.map { .text($0) } ?? .null, .textArray(options.queues.map(\.name)),
-                .int32(Int32(options.queues.map(\.slots).reduce(0, +))),
+                .text(HarkVersion.current), options.incarnation.map { .text($0) } ?? .null, queues, slots,
             ])
         guard let row = rows.first else { throw PostgresError(message: "the registration of this worker returned no row") }
         return (try row.int32(0), previously != nil)

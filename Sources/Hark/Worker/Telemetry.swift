@@ -3,6 +3,11 @@ public enum TelemetryEvent: Sendable {
     /// Registered and able to claim. Comes again after each reconnect.
     case joined(worker: Int32)
     case listener(Listener)
+    /// The listener is proven and a claim was answered, for the first time: from now on tasks are run.
+    case ready
+    /// The database answers, but refuses what a worker has to do there (it is read-only, or its disk is full). Tried again until it is `accepted`.
+    case refused(reason: String)
+    case accepted
     /// A task was claimed and is about to run.
     case started(ClaimedTask)
     /// A function has ended; its outcome is on its way to the database.

@@ -1,6 +1,7 @@
 public import Logging
 public import PQ
 public import ServiceLifecycle
+internal import struct Synchronization.Atomic
 
 /// One worker: the hands of `WorkerState`, and a `Service` like any other.
 ///
@@ -13,16 +14,23 @@ public import ServiceLifecycle
 /// - Graceful shutdown (SIGTERM under ServiceLifecycle) or `drain()`: claims nothing more, lets running tasks finish for
 ///   `drainTimeout`, then stops them and releases them with the attempt given back.
 /// - `abandon()`: the same without waiting.
+/// - `reconfigure(_:runners:)`: other queues, functions and limits, while what runs goes on.
 public actor Worker: Service {
     public nonisolated let loop: EventLoop
-    public nonisolated let options: WorkerOptions
     nonisolated let logger: Logger
 
+    private var options: WorkerOptions
     private var brain: WorkerState
     private let ownsLoop: Bool
-    private let runners: [any Runner]
     private let telemetry: TelemetrySink
     private nonisolated let inbox = Inbox()
+    private nonisolated let resultLimit: Atomic<Int>
+
+    /// Who takes new tasks.
+    private var runners: [any Runner]
+    private var runnerOf: [String: any Runner]
+    /// These, and those that a new configuration has replaced, until their last task has ended.
+    private var employed: [(runner: any Runner, life: Task<Void, Never>)] = []
 
     private var signal: SignalLink?
     private var work: Connection?
@@ -30,7 +38,7 @@ public actor Worker: Service {
     private var store: Store?
     private var workerID: Int32?
     private var alarm: (at: Duration, timer: PQ.Timer)?
-    private let runnerOf: [String: any Runner]
+    private var suspended = EventLoop.suspended
     private var fatal: HarkError?
     private var ending: CheckedContinuation<Void, Never>?
     private var hasEnded = false
@@ -49,29 +57,21 @@ public actor Worker: Service {
         ownsLoop = loop == nil
         self.options = options
         self.runners = runners
-        runnerOf = Dictionary(runners.flatMap { runner in runner.functions.map { ($0, runner) } }, uniquingKeysWith: { first, _ in first })
+        runnerOf = Self.byFunction(runners)
         self.logger = logger
         self.telemetry = telemetry
-        var settings = WorkerState.Settings()
-        settings.queues = options.queues
-        settings.functions = Set(runnerOf.keys)
-        // The bell rings for tasks that are due within a minute; a longer sleep would be too long for later ones.
-        settings.pollInterval = min(max(options.pollInterval, .milliseconds(10)), .seconds(60))
-        settings.stopGrace = options.stopGrace
-        settings.retry = options.retry
-        settings.untilEmpty = options.untilEmpty
-        settings.proofInterval = options.patience.proofInterval
-        settings.proofTimeout = options.patience.proofTimeout
-        settings.tripTimeout = options.patience.tripTimeout
-        brain = WorkerState(settings, seed: UInt64.random(in: .min ... .max))
+        resultLimit = Atomic(options.resultLimit)
+        brain = WorkerState(WorkerState.Settings(options, functions: Set(runnerOf.keys)), seed: UInt64.random(in: .min ... .max))
+    }
+
+    private static func byFunction(_ runners: [any Runner]) -> [String: any Runner] {
+        Dictionary(runners.flatMap { runner in runner.functions.map { ($0, runner) } }, uniquingKeysWith: { first, _ in first })
     }
 
     // MARK: - Life
 
     public func run() async throws {
-        let outlet = Outlet(worker: self)
-        // Not in a group, which could not end before a function that is deaf to its cancellation.
-        let running = runners.map { runner in Task { await runner.run(outlet) } }
+        for runner in runners { employ(runner) }
         await withGracefulShutdownHandler {
             await withTaskCancellationHandler {
                 await live()
@@ -81,20 +81,51 @@ public actor Worker: Service {
         } onGracefulShutdown: {
             self.drain()
         }
-        for runner in runners { runner.shutDown() }
-        await finish(running)
+        for (runner, _) in employed { runner.shutDown() }
+        await finish(employed.map(\.life))
+        employed = []
         if ownsLoop { loop.stop() }
         if let fatal { throw fatal }
     }
 
     /// Claim nothing more, let what runs finish within `drainTimeout`, then end.
-    public nonisolated func drain() {
-        let timeout = options.drainTimeout
-        post { $0.tell(.drain(timeout: timeout)) }
-    }
+    public nonisolated func drain() { post { $0.tell(.drain(timeout: $0.options.drainTimeout)) } }
 
     /// Stop what runs, release it, end.
     public nonisolated func abandon() { post { $0.tell(.abandon) } }
+
+    /// Other queues, limits, policies and functions from now on. What runs goes on with the runner that has it, and is written
+    /// as ever; a queue that is not among the new ones claims no more.
+    /// - Parameters:
+    ///   - new: where the database is, the worker's name and its incarnation stay what they were.
+    ///   - new runners: those that were there before may be among them.
+    public func reconfigure(_ new: WorkerOptions, runners newRunners: [any Runner]) {
+        guard !hasEnded else { return }
+        let old = options
+        options = new
+        (options.database, options.signalDatabase, options.name) = (old.database, old.signalDatabase, old.name)
+        (options.incarnation, options.untilEmpty, options.patience) = (old.incarnation, old.untilEmpty, old.patience)
+        resultLimit.store(options.resultLimit, ordering: .relaxed)
+        for runner in newRunners where !runners.contains(where: { $0 === runner }) { employ(runner) }
+        for runner in runners where !newRunners.contains(where: { $0 === runner }) { runner.shutDown() }
+        runners = newRunners
+        runnerOf = Self.byFunction(runners)
+        makeStore()
+        tell(.configured(WorkerState.Settings(options, functions: Set(runnerOf.keys))))
+    }
+
+    /// Whether the worker has done by now what it was to do by now: for a watchdog that asks on the loop.
+    public var isOnTime: Bool { hasEnded || brain.isOnTime(at: EventLoop.now) }
+
+    private func employ(_ runner: any Runner) {
+        let outlet = Outlet(worker: self)
+        // Not in a group, which could not end before a function that is deaf to its cancellation.
+        let life = Task {
+            await runner.run(outlet)
+            employed.removeAll { $0.runner === runner }
+        }
+        employed.append((runner, life))
+    }
 
     private func live() async {
         obey(brain.start(now: EventLoop.now))
@@ -137,6 +168,11 @@ public actor Worker: Service {
 
     private func tell(_ event: WorkerEvent) {
         guard !hasEnded else { return }
+        let slept = EventLoop.suspended - suspended
+        if slept > .milliseconds(500) {
+            suspended += slept
+            obey(brain.handle(.resumed(after: slept), now: EventLoop.now))
+        }
         obey(brain.handle(event, now: EventLoop.now))
     }
 
@@ -164,7 +200,8 @@ public actor Worker: Service {
         case .askQuiet(let queues): Task { await askQuiet(queues) }
         case .beat(let beat): Task { try? await signal?.beat(beat) }
         case .run(let tasks): start(tasks)
-        case .stop(let claim, _, let function, let reason): runnerOf[function]?.stop(claim, reason, grace: options.stopGrace)
+        // Who runs it may have been replaced since.
+        case .stop(let claim, let reason): for (runner, _) in employed { runner.stop(claim, reason, grace: options.stopGrace) }
         case .leave: Task { await leave() }
         case .report(let event): telemetry(event)
         case .end: end()
@@ -362,7 +399,7 @@ public actor Worker: Service {
         var logger: Logger { worker.logger }
 
         func finished(_ claim: Claim, _ outcome: Outcome) {
-            let outcome = outcome.bounded(by: worker.options.resultLimit)
+            let outcome = outcome.bounded(by: worker.resultLimit.load(ordering: .relaxed))
             put { $0.outcomes.append((claim, outcome)) }
         }
 
@@ -372,6 +409,21 @@ public actor Worker: Service {
         private func put(_ change: (inout Inbox.Mail) -> Void) {
             if worker.inbox.add(change) { worker.post { $0.collect() } }
         }
+    }
+}
+
+extension WorkerState.Settings {
+    init(_ options: WorkerOptions, functions: Set<String>) {
+        queues = options.queues
+        self.functions = functions
+        // The bell rings for tasks that are due within a minute; a longer sleep would be too long for later ones.
+        pollInterval = min(max(options.pollInterval, .milliseconds(10)), .seconds(60))
+        stopGrace = options.stopGrace
+        retry = options.retry
+        untilEmpty = options.untilEmpty
+        proofInterval = options.patience.proofInterval
+        proofTimeout = options.patience.proofTimeout
+        tripTimeout = options.patience.tripTimeout
     }
 }
 

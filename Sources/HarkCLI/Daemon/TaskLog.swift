@@ -50,7 +50,9 @@ final class TaskLog {
         case .late(let claim): logger.warning("task \(claim.id): its outcome came too late, it belongs to another worker by now; nothing was changed")
         case .deaf(let claim, let function):
             logger.warning("does not end although it was asked to; its slot stays taken", metadata: metadata(claim.id, function, "", 1))
-        case .written, .asleep: break
+        case .refused(let reason): logger.error("the database refuses what a worker has to do: \(reason); trying again until it does not")
+        case .accepted: logger.info("the database accepts again what a worker has to do")
+        case .written, .asleep, .ready: break
         }
         let line = status.statusLine
         if line != shown {

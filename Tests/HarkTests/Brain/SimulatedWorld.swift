@@ -299,7 +299,7 @@ struct SimulatedWorld {
             case .askQuiet: plan(latency(), .quiet)
             case .beat, .report(.trouble), .report(.late): break
             case .run(let tasks): for task in tasks { begin(task) }
-            case .stop(let claim, _, _, let reason): stop(claim, reason)
+            case .stop(let claim, let reason): stop(claim, reason)
             case .leave: plan(latency(), .left)
             case .report(.asleep): asleep = true
             case .report(.listener(.polling)), .report(.listener(.disconnected)): asleep = false

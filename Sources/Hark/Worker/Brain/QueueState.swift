@@ -47,6 +47,9 @@ struct QueueState {
 
     init(_ settings: QueueSettings) { self.settings = settings }
 
+    /// Nobody wants it any more (a new configuration gave it no slots), and nothing of it runs.
+    var isOver: Bool { settings.slots == 0 && running == 0 }
+
     var room: Int { max(settings.slots - running, 0) }
 
     mutating func want(_ look: Wanted) { wanted = max(wanted, look) }

@@ -12,7 +12,7 @@ enum WorkerAction: Sendable {
     /// On the signal connection, because the work connection is busy or away.
     case beat(Beat)
     case run([ClaimedTask])
-    case stop(Claim, queue: String, function: String, StopReason)
+    case stop(Claim, StopReason)
     /// Delete our row, release the session lock.
     case leave
     case report(TelemetryEvent)

@@ -30,6 +30,10 @@ enum WorkerEvent: Sendable {
     case extended(Claim, by: Duration)
     /// The moment of `nextWake` has come.
     case tick
+    /// The machine was suspended and goes on now: everybody else's time went on.
+    case resumed(after: Duration)
+    /// Other queues, functions or limits from now on. What runs is not touched.
+    case configured(WorkerState.Settings)
     /// Finish what runs, claim nothing more; what still runs after `timeout` is stopped and released.
     case drain(timeout: Duration)
     /// Stop and release everything now.

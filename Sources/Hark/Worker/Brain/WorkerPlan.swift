@@ -28,7 +28,7 @@ extension WorkerState {
         guard worker != nil, now >= tripsFrom, phase != .leaving else { return }
         var next = Trip()
         let alone: Bool
-        (next.writes, next.held, alone) = outbox.take(at: now, atMost: settings.batch)
+        (next.writes, next.held, alone) = mustBeProven ? ([], [], false) : outbox.take(at: now, atMost: settings.batch)
         if now >= nextBeat { next.beat = currentBeat }
         if !doubted.isEmpty {
             next.askCancelled = doubted.filter { leases.byClaim[$0]?.stopped == nil && leases.byClaim[$0] != nil }
@@ -40,6 +40,9 @@ extension WorkerState {
         trip = (next, now)
         actions.append(.trip(next))
     }
+
+    /// Only while a proof is on its way: a worker that drains makes none.
+    private var mustBeProven: Bool { isUnproven && phase == .working }
 
     private mutating func planClaim(_ next: inout Trip, _ now: Duration) {
         if now >= nextUpkeep {
@@ -61,6 +64,7 @@ extension WorkerState {
             }
         }
         for index in queues.indices { queues[index].comeDue(at: now) }
+        if isUnproven { return }
         if !rescues.isEmpty {
             next.rescue = rescues
             rescues = []
@@ -132,11 +136,17 @@ extension WorkerState {
         guard case .draining(let deadline) = phase else { return }
         let done = leases.open.isEmpty && outbox.isEmpty && trip == nil
         // With the database away there is nobody to write to: rescue will give back what we leave.
-        let hopeless = now >= deadline + settings.stopGrace * 3
+        let hopeless = lastMoments(after: deadline).contains { now >= $0.moment && (!work.isUp || $0.evenIfUp) }
         guard done || hopeless else { return }
         if !outbox.isEmpty { actions.append(.report(.trouble("\(outbox.count) outcomes could not be written; other workers will run these tasks again"))) }
         phase = .leaving
         actions.append(.leave)
+    }
+
+    /// When a draining worker gives up on what is not written yet: soon without a connection; with one, after as long as an answer may take.
+    private func lastMoments(after deadline: Duration) -> [(moment: Duration, evenIfUp: Bool)] {
+        let soon = deadline + settings.stopGrace * 3
+        return [(soon, false), (soon + settings.tripTimeout, true)]
     }
 
     /// While our session lock is free we live by our beats alone, and 5 s without one is death.
@@ -147,6 +157,10 @@ extension WorkerState {
         return Beat(state: state, listener: listener.word, running: leases.count)
     }
 
+    /// Whether nothing that was to be done by now is still to be done: what a watchdog wants to know. Generous, because a
+    /// machine may be slow, and a worker in doubt must not be killed.
+    func isOnTime(at now: Duration) -> Bool { nextWake.map { now <= $0 + .seconds(10) } ?? true }
+
     // MARK: - When to wake without an event
 
     /// The moment of the next `tick`; nil to sleep until something happens.
@@ -155,16 +169,16 @@ extension WorkerState {
         if let earliest = leases.earliest { moments.append(earliest) }
         if case .draining(let deadline) = phase {
             if leases.open.contains(where: { $0.stopped == nil || $0.stopped == .timeout }) { moments.append(deadline) }
-            moments.append(deadline + settings.stopGrace * 3)
+            moments += lastMoments(after: deadline).filter { $0.evenIfUp || !work.isUp }.map(\.moment)
         }
         if work.isUp, let sent = trip?.sent { moments.append(sent + settings.tripTimeout) }
         if work.isUp, trip == nil, worker != nil, phase != .leaving, phase != .ended {
             var trips = [nextBeat]
-            if let due = outbox.nextDue { trips.append(due) }
+            if let due = outbox.nextDue, !mustBeProven { trips.append(due) }
             if phase == .working {
                 trips.append(nextUpkeep)
                 trips += queues.compactMap { $0.room > 0 ? $0.nextDue : nil }
-                if queues.contains(where: \.wantsLook) || !rescues.isEmpty { trips.append(tripsFrom) }
+                if !isUnproven, queues.contains(where: \.wantsLook) || !rescues.isEmpty { trips.append(tripsFrom) }
             }
             if !doubted.isEmpty {
                 trips.append(tripsFrom)

@@ -39,6 +39,7 @@ struct WorkerState {
         var beatInterval: Duration { min(pollInterval, .seconds(5)) }
         /// What is rare, and not cheap to look for: once a minute.
         var sweepInterval: Duration { pollInterval * 12 }
+        var slots: Int { queues.reduce(0) { $0 + $1.slots } }
     }
 
     enum Phase: Equatable { case working, draining(deadline: Duration), leaving, ended }
@@ -67,6 +68,12 @@ struct WorkerState {
     var nextSweep = Duration.zero
     var nextProof = Duration.zero
     var proofSent: (nonce: UInt64, deadline: Duration)?
+    /// After a suspend: others may have taken us for dead meanwhile, so nothing is written before the listener has heard again.
+    var isUnproven = false
+    /// The first claim with room was answered, and `ready` was said.
+    var isReady = false
+    /// What the database refuses, when that has been reported.
+    var refusal: String?
     var rescues: [(worker: Int32, processGone: Bool)] = []
     /// Until then, after a failed round trip, none is made.
     var tripsFrom = Duration.zero
@@ -135,7 +142,10 @@ struct WorkerState {
             // Anybody may send a notification, and it may be late: the row knows whether it is so.
             for lease in leases.open where lease.claim.id == task { doubted.insert(lease.claim) }
         case .proof(let nonce):
-            if proofSent?.nonce == nonce { heardListener(now) }
+            if proofSent?.nonce == nonce {
+                isUnproven = false
+                heardListener(now)
+            }
         case .armed(let quiet): armed(quiet: quiet, now)
         case .armFailed(let reason):
             guard case .arming = doorbell else { return }
@@ -150,6 +160,8 @@ struct WorkerState {
         case .alive(let claim): leases.alive(claim, at: now)
         case .extended(let claim, let extra): leases.extend(claim, by: min(extra, .seconds(366 * 86_400)), at: now)
         case .tick: break
+        case .resumed(let slept): resumed(slept, now)
+        case .configured(let new): configured(new, now)
         case .drain(let timeout):
             if case .working = phase { phase = .draining(deadline: now + timeout) }
             actions.append(.report(.draining(running: leases.count)))
@@ -167,6 +179,7 @@ struct WorkerState {
         unquiet = nil
         armFrom = now
         proofSent = nil
+        isUnproven = false
         nextProof = now + settings.proofInterval
         nextUpkeep = now
         nextBeat = now
@@ -182,6 +195,7 @@ struct WorkerState {
             asleep = false
             unquiet = nil
             proofSent = nil
+            isUnproven = false
             reconnect(.signal, reason, after: signal.lost(&random))
             // Our lock is free now, and the grace counts from the last beat: beat on the other connection.
             nextBeat = now
@@ -196,6 +210,35 @@ struct WorkerState {
     mutating func reconnect(_ link: Link, _ reason: String, after wait: Duration) {
         actions.append(.connect(link, after: wait))
         actions.append(.report(.waiting(for: link.rawValue, reason: reason, retryIn: wait)))
+    }
+
+    mutating func resumed(_ slept: Duration, _ now: Duration) {
+        actions.append(.report(.trouble("the machine was suspended for \(slept.components.seconds) s; asking the database what has happened meanwhile")))
+        nextBeat = now
+        nextUpkeep = now
+        nextProof = now
+        proofSent = nil
+        isUnproven = signal.isUp
+    }
+
+    /// Queues that are not wanted any more claim nothing, and go when the last of their tasks has ended.
+    mutating func configured(_ new: Settings, _ now: Duration) {
+        let isAnotherWorker = new.queues.map(\.name).sorted() != settings.queues.map(\.name).sorted() || new.slots != settings.slots
+        settings = new
+        for index in queues.indices {
+            let name = queues[index].settings.name
+            queues[index].settings = new.queues.first { $0.name == name } ?? QueueSettings(name: name, slots: 0)
+            queues[index].want(.full)
+        }
+        let known = Set(queues.map(\.settings.name))
+        queues += new.queues.filter { !known.contains($0.name) }.map(QueueState.init)
+        queues.removeAll(where: \.isOver)
+        nextUpkeep = now
+        // Our row in hark.workers, the LISTENs and the locks of the doorbell are made with the signal connection.
+        if isAnotherWorker, signal.isUp {
+            signal.isUp = false
+            actions.append(.drop(.signal, reason: "the configuration has changed"))
+        }
     }
 
     mutating func heardListener(_ now: Duration) {
@@ -225,6 +268,10 @@ struct WorkerState {
         guard let asked = trip?.trip else { return }
         trip = nil
         tripFailures = 0
+        if refusal != nil {
+            refusal = nil
+            actions.append(.report(.accepted))
+        }
         let (written, late) = outbox.settle(written: result.written, held: result.held, at: now)
         if !written.isEmpty { actions.append(.report(.written(written))) }
         for write in late { actions.append(.report(.late(write.claim))) }
@@ -245,7 +292,13 @@ struct WorkerState {
         for rescued in result.rescued { actions.append(.report(.rescued(task: rescued.task, from: rescued.worker, state: rescued.state))) }
         for claim in result.cancelRequested { if let lease = leases.byClaim[claim] { stop(lease, .cancelled, now) } }
 
-        if let look = asked.look { looked(look, result, now) }
+        if let look = asked.look {
+            looked(look, result, now)
+            if !isReady, signal.isUp, look.queues.contains(where: { $0.room > 0 }) {
+                isReady = true
+                actions.append(.report(.ready))
+            }
+        }
     }
 
     mutating func looked(_ look: Look, _ result: TripResult, _ now: Duration) {
@@ -304,11 +357,20 @@ struct WorkerState {
             work.isUp = false
             if asked.look != nil || asked.known != nil { claimWasLost = true }
         case .badData: break
-        case .retryable: tripsFrom = now + min(.milliseconds(10) * Double(1 << min(tripFailures, 7)), .seconds(1))
+        case .retryable(let reason):
+            tripsFrom = now + min(.milliseconds(10) * Double(1 << min(tripFailures, 7)), .seconds(1))
+            // Once or twice is the price of working side by side.
+            if tripFailures >= 5 { refused(reason) }
         case .other(let reason):
             tripsFrom = now + min(.milliseconds(100) * Double(1 << min(tripFailures, 6)), settings.pollInterval)
-            actions.append(.report(.trouble("the database refused a round trip: \(reason)")))
+            refused(reason)
         }
+    }
+
+    private mutating func refused(_ reason: String) {
+        guard reason != refusal else { return }
+        refusal = reason
+        actions.append(.report(.refused(reason: reason)))
     }
 
     mutating func noteSuspects(_ suspects: [Suspect], _ now: Duration) {
@@ -334,7 +396,10 @@ struct WorkerState {
 
     mutating func finished(_ claim: Claim, _ outcome: Outcome, _ now: Duration) {
         guard let lease = leases.end(claim) else { return }
-        if let index = queues.firstIndex(where: { $0.settings.name == lease.queue }) { queues[index].running -= 1 }
+        if let index = queues.firstIndex(where: { $0.settings.name == lease.queue }) {
+            queues[index].running -= 1
+            if queues[index].isOver { queues.remove(at: index) }
+        }
         guard !lease.abandoned else { return }
         let verb = verb(for: outcome, of: lease)
         outbox.add(Write(claim: claim, verb: verb))
@@ -363,7 +428,7 @@ struct WorkerState {
     mutating func stop(_ lease: Leases.Lease, _ reason: StopReason, _ now: Duration) {
         // Twice the grace: the runner's own SIGKILL comes after one.
         guard leases.stop(lease.claim, reason, giveUp: now + settings.stopGrace * 2) else { return }
-        actions.append(.stop(lease.claim, queue: lease.queue, function: lease.function, reason))
+        actions.append(.stop(lease.claim, reason))
     }
 
     /// A function that did not end when it was asked to: its outcome is written without it. Its slot stays taken.
