@@ -2,8 +2,10 @@ internal import CLibpq
 
 /// Where the database is: whatever libpq accepts, that is a URL, `key=value` pairs, a service, several hosts. An empty
 /// text leaves everything to the `PG*` environment and libpq's defaults, as in psql.
-public struct Conninfo: Sendable {
+public struct Conninfo: Sendable, Equatable {
     private var parameters: [(key: String, value: String)] = []
+
+    public static func == (a: Conninfo, b: Conninfo) -> Bool { a.parameters.elementsEqual(b.parameters, by: ==) }
 
     /// - Throws: `PostgresError` when libpq can not read it; the message names what is wrong but repeats no part of the
     ///   text that could be a secret.

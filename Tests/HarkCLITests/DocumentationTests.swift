@@ -105,7 +105,7 @@ struct DocumentationTests {
 }
 
 /// One Markdown file.
-private struct Page {
+struct Page {
     static let root = String(#filePath.split(separator: "/").dropLast(3).reduce("") { $0 + "/" + $1 }) + "/"
 
     let path: String

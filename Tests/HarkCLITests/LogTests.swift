@@ -11,17 +11,15 @@ struct LogTests {
     private func lines(_ verbosity: Configuration.TaskLog, _ events: [TelemetryEvent]) -> [String] {
         let written = Written()
         let logger = Logger(label: "test") { _ in LineLogHandler(terminal: .plain, clock: LineLogHandler.Clock.none) { written.add($0) } }
-        let log = TaskLog(logger, about: "on default (10 slots)", status: { written.status($0) }) { _ in verbosity }
+        let log = TaskLog(logger, about: { "on default (10 slots)" }) { _ in verbosity }
         for event in events { log.take(event) }
         return written.lines
     }
 
     private final class Written: Sendable {
-        private let state = Mutex<(lines: [String], status: [String])>(([], []))
-        var lines: [String] { state.withLock { $0.lines } }
-        var statuses: [String] { state.withLock { $0.status } }
-        func add(_ line: String) { state.withLock { $0.lines.append(line) } }
-        func status(_ line: String) { state.withLock { $0.status.append(line) } }
+        private let state = Mutex<[String]>([])
+        var lines: [String] { state.withLock { $0 } }
+        func add(_ line: String) { state.withLock { $0.append(line) } }
     }
 
     private let task = ClaimedTask(claim: Claim(id: 42, token: 1), queue: "default", function: "resize", args: [])
@@ -69,18 +67,56 @@ struct LogTests {
         #expect(handler.line(level: .error, "odd", ["code": "3"]) == "error: odd code=3")
     }
 
-    @Test("the status line says how the worker is")
-    func status() {
-        var status = WorkerStatus()
-        #expect(status.statusLine == "waiting for the database")
+    @Test("the status line says how the worker is, in the words of the guide")
+    func status() throws {
+        let guide = try Page.text("Documentation/Service.md")
+        var status = WorkerStatus(slots: 10)
+        func expect(_ line: String, at now: Duration = .zero) {
+            #expect(status.line(at: now) == line)
+            let words = line.prefix { $0 != "(" && $0 != "," && !$0.isNumber }.trimmed
+            #expect(guide.contains("`\(words)"), "the guide does not explain “\(words)”")
+        }
+        expect("starting: waiting for the database")
         status.take(.waiting(for: "signal", reason: "refused", retryIn: .zero))
-        #expect(status.statusLine == "waiting for the database: refused")
+        expect("starting: waiting for the database (refused)")
         status.take(.listener(.listening(since: .zero)))
+        expect("starting: looking for tasks")
+        status.take(.ready)
         status.take(.started(task))
-        #expect(status.statusLine == "listening, 1 running, 0 done")
+        expect("listening, 1 of 10 running, 0 done")
         status.take(finished(.fail(AttemptError(.error, "gave up"))))
-        #expect(status.statusLine == "listening, 0 running, 1 done, last error: resize: gave up")
-        status.take(.draining(running: 0))
-        #expect(status.statusLine == "draining 0 tasks")
+        expect("listening, 0 of 10 running, 1 done, last error: resize: gave up")
+        status.take(.listener(.polling(since: .zero, why: "the bell is off")))
+        expect("polling (the bell is off), 0 of 10 running, 1 done, last error: resize: gave up")
+        status.take(.refused(reason: "read-only"))
+        expect("degraded: the database refuses writes (read-only), 0 of 10 running, 1 done, last error: resize: gave up")
+        status.take(.accepted)
+        status.take(.listener(.disconnected(since: .zero, why: "gone")))
+        status.take(.waiting(for: "work", reason: "gone", retryIn: .zero))
+        expect("degraded: waiting for the database (gone), 0 of 10 running, 1 done, last error: resize: gave up")
+        status.notReloaded = "hark.toml:3: no"
+        #expect(status.line(at: .zero).hasSuffix(", not reloaded: hark.toml:3: no"))
+        #expect(guide.contains("`not reloaded: "))
+        status.notReloaded = nil
+        status.take(.started(task))
+        status.take(.draining(running: 1, until: .seconds(100)))
+        expect("draining, 1 task may run for 30 s more", at: .seconds(70))
+        expect("stopping 1 task", at: .seconds(101))
+        status.take(finished(.complete(result: nil)))
+        expect("stopping", at: .seconds(101))
     }
+
+    @Test("every kind of record has a number of its own, and a text in the catalogue")
+    func catalogue() throws {
+        let numbers = RecordKind.allCases.map(\.messageID)
+        #expect(Set(numbers).count == numbers.count)
+        #expect(numbers.allSatisfy { $0.count == 32 && $0.allSatisfy { $0.isHexDigit && !$0.isUppercase } })
+        let catalogue = try Page.text("systemd/hark.catalog")
+        #expect(catalogue.split(separator: "\n").filter { $0.hasPrefix("-- ") }.map { String($0.dropFirst(3)) } == numbers)
+        #expect(catalogue.split(separator: "\n").filter { $0.hasPrefix("Subject: ") }.count == numbers.count)
+    }
+}
+
+extension StringProtocol {
+    fileprivate var trimmed: String { String(self.reversed().drop { $0 == " " }.reversed()) }
 }

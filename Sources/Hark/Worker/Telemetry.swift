@@ -22,7 +22,8 @@ public enum TelemetryEvent: Sendable {
     case deaf(Claim, function: String)
     /// A task of a dead worker was given back (`ready`, `scheduled`), or finished (`failed`, `cancelled`).
     case rescued(task: Int64, from: Int32, state: String)
-    case draining(running: Int)
+    /// What still runs at this moment (on the loop's clock) is stopped. Comes again when that is brought forward.
+    case draining(running: Int, until: Duration)
     /// A connection could not be made or was lost; tried again after `retryIn`.
     case waiting(for: String, reason: String, retryIn: Duration)
     /// Something that an operator should read.

@@ -3,49 +3,104 @@ internal import Hark
 internal import Logging
 internal import PQ
 internal import ServiceLifecycle
+internal import Systemd
 internal import UnixSignals
 
 /// A worker as a process of its own: `hark work`, and the worker of `hark dev`.
 ///
-/// SIGTERM or SIGINT drains it, a second one stops what runs; either way what did not finish is given back. A database that
-/// is away is waited for.
-struct Daemon: Sendable {
-    var configuration: Configuration
-    var functions: Functions
-    var untilEmpty = false
-    /// A worker without functions is a mistake, except while somebody is trying things out.
-    var mayBeIdle = false
-    /// Where attempts of executables and Swift functions are told of, when the configuration does not say.
-    var taskLog: Configuration.TaskLog?
-    var logger = Logger(label: "hark") { _ in LineLogHandler() }
-    /// Told how the worker is, in one line, each time that changes: what a service manager shows as `STATUS=`.
-    var status: @Sendable (String) -> Void = { _ in }
+/// SIGTERM or SIGINT drains it, a second one stops what runs; either way what did not finish is given back. SIGHUP reads the
+/// configuration anew. A database that is away is waited for. The service manager, if there is one, is told how it goes.
+final class Daemon: Sendable {
+    struct Plan: Sendable {
+        var functions: Functions
+        var untilEmpty = false
+        /// A worker without functions is a mistake, except while somebody is trying things out.
+        var mayBeIdle = false
+        /// Where attempts of executables and Swift functions are told of, when the configuration does not say.
+        var taskLog: Configuration.TaskLog?
+        /// Of a template unit: begins STATUS=, and is a field in the journal.
+        var instance: String?
+        /// Reads the configuration anew; nil when there is nothing to read, and SIGHUP ends the process as ever.
+        var reload: (@Sendable () throws -> Configuration)?
+    }
+
+    private let plan: Plan
+    private let current: Mutex<Configuration>
+    private let swift: SwiftRunner?
+    private let logger: Logger
+    private let loop = EventLoop()
+    private let service: ServiceLink
+
+    private var configuration: Configuration { current.withLock { $0 } }
+
+    init(_ configuration: Configuration, _ plan: Plan) {
+        self.plan = plan
+        current = Mutex(configuration)
+        swift = plan.functions.names.isEmpty ? nil : SwiftRunner(plan.functions)
+        logger = Self.logger(configuration.name.value, instance: plan.instance)
+        service = ServiceLink(ServiceManager(), on: loop, instance: plan.instance, slots: configuration.slots, logger: logger)
+    }
 
     /// Runs until it is stopped, or has nothing left to do with `untilEmpty`.
     /// - Throws: `HarkError`, `SettingProblem`, `ExecutableSettingsError` when waiting would not help.
     func run() async throws {
+        defer { loop.stop() }
+        let configuration = configuration
+        let runners = try runners(configuration)
+        // A log that nobody reads any more must not end us. Children start with the default action again.
+        signal(SIGPIPE, SIG_IGN)
+        let log = TelemetryLog { [self] in TaskLog(logger, about: { [self] in about }, verbosity: { [self] in verbosity($0) }) }
+        let worker = Worker(options(configuration), runners: runners, loop: loop, logger: logger) { [self] event in
+            log.take(event)
+            service.take(event, stopGrace: self.configuration.stopGrace.value)
+        }
+        service.begin(worker)
+        defer { service.end() }
+        try await supervise(worker)
+    }
+
+    /// To the journal with fields where stderr is the journal's, else as lines.
+    private static func logger(_ name: String, instance: String?) -> Logger {
+        let lines = LineLogHandler()
+        guard Journal.isBehind(STDERR_FILENO) else { return Logger(label: "hark") { _ in lines } }
+        let constants = [("HARK_WORKER", name)] + (instance.map { [("HARK_INSTANCE", $0)] } ?? [])
+        return Logger(label: "hark") { _ in
+            JournalLogHandler(
+                identifier: "hark", prefix: "HARK_", constants: constants.map { (name: $0.0, value: $0.1) }, format: { _, message, metadata in lines.text(message, metadata) },
+                fallback: { level, message, metadata in lines.output(lines.line(level: level, message, metadata)) })
+        }
+    }
+
+    // MARK: - What the configuration says
+
+    private func runners(_ configuration: Configuration) throws -> [any Runner] {
         let executables = try Executables.runners(configuration)
-        var runners: [any Runner] = executables
-        if !functions.names.isEmpty { runners.append(SwiftRunner(functions)) }
-        try refuseTwins(executables)
-        let names = runners.reduce(into: Set<String>()) { $0.formUnion($1.functions) }
-        if names.isEmpty, !mayBeIdle {
+        var seen = plan.functions.names
+        for runner in executables {
+            if let twin = runner.functions.intersection(seen).sorted().first {
+                throw HarkError(.configuration, "there are two functions of the name \(twin)", remedy: "Rename or remove one: a file, a [functions.\(twin)] command, or the Swift function.")
+            }
+            seen.formUnion(runner.functions)
+        }
+        if seen.isEmpty, !plan.mayBeIdle {
             throw HarkError(
                 .configuration, "this worker has no functions",
                 remedy: "Give it a directory of executables with --functions DIR, or [functions.NAME] with a command in its configuration file.")
         }
-        // A log that nobody reads any more must not end us. Children start with the default action again.
-        signal(SIGPIPE, SIG_IGN)
-        let worker = worker(runners, swift: functions.names)
-        try await supervise(worker)
+        return executables + (swift.map { [$0] } ?? [])
     }
 
-    private func worker(_ runners: [any Runner], swift: Set<String>) -> Worker {
-        let chosen = configuration.taskLog.value ?? taskLog
-        let log = TelemetryLog { [logger, about, status] in
-            TaskLog(logger, about: about, status: status) { chosen ?? (swift.contains($0) ? .failures : .all) }
-        }
-        return Worker(options, runners: runners, logger: logger) { log.take($0) }
+    private func options(_ configuration: Configuration) -> WorkerOptions {
+        WorkerOptions(
+            database: configuration.database.value, signalDatabase: configuration.signalDatabase.value, name: configuration.name.value,
+            queues: configuration.queues.map(\.value), pollInterval: configuration.pollInterval.value, stopGrace: configuration.stopGrace.value,
+            drainTimeout: configuration.drainTimeout.value, functions: configuration.functions.mapValues(\.value.policy),
+            unknownFunctionGrace: configuration.unknownFunctionGrace.value, resultLimit: configuration.resultLimit.value,
+            incarnation: environment("INVOCATION_ID"), untilEmpty: plan.untilEmpty)
+    }
+
+    private func verbosity(_ function: String) -> Configuration.TaskLog {
+        configuration.taskLog.value ?? plan.taskLog ?? (plan.functions.names.contains(function) ? .failures : .all)
     }
 
     /// What the worker does, for its first line.
@@ -53,24 +108,7 @@ struct Daemon: Sendable {
         "on " + configuration.queues.map { "\($0.value.name) (\($0.value.slots) \($0.value.slots == 1 ? "slot" : "slots"))" }.joined(separator: ", ")
     }
 
-    private var options: WorkerOptions {
-        WorkerOptions(
-            database: configuration.database.value, signalDatabase: configuration.signalDatabase.value, name: configuration.name.value,
-            queues: configuration.queues.map(\.value), pollInterval: configuration.pollInterval.value, stopGrace: configuration.stopGrace.value,
-            drainTimeout: configuration.drainTimeout.value, functions: configuration.functions.mapValues(\.value.policy),
-            unknownFunctionGrace: configuration.unknownFunctionGrace.value, resultLimit: configuration.resultLimit.value,
-            incarnation: environment("INVOCATION_ID"), untilEmpty: untilEmpty)
-    }
-
-    private func refuseTwins(_ executables: [ExecutableRunner]) throws {
-        var seen = functions.names
-        for runner in executables {
-            if let twin = runner.functions.intersection(seen).sorted().first {
-                throw HarkError(.configuration, "there are two functions of the name \(twin)", remedy: "Rename or remove one: a file, a [functions.\(twin)] command, or the Swift function.")
-            }
-            seen.formUnion(runner.functions)
-        }
-    }
+    // MARK: - Signals
 
     private func supervise(_ worker: Worker) async throws {
         var quiet = logger
@@ -80,11 +118,15 @@ struct Daemon: Sendable {
                 services: [
                     .init(service: worker, successTerminationBehavior: .gracefullyShutdownGroup, failureTerminationBehavior: .gracefullyShutdownGroup)
                 ], logger: quiet))
-        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
+        let signals = await UnixSignalsSequence(trapping: hangupIsOurs ? [.sigterm, .sigint, .sighup] : [.sigterm, .sigint])
         try await withThrowingTaskGroup(of: Void.self) { tasks in
-            tasks.addTask {
+            tasks.addTask { [self] in
                 var count = 0
-                for await _ in signals {
+                for await signal in signals {
+                    if signal == .sighup, isatty(STDERR_FILENO) == 0 {
+                        await reload(worker)
+                        continue
+                    }
                     count += 1
                     if count == 1 { await group.triggerGracefulShutdown() } else { worker.abandon() }
                 }
@@ -92,6 +134,49 @@ struct Daemon: Sendable {
             defer { tasks.cancelAll() }
             try await group.run()
         }
+    }
+
+    /// SIGHUP asks a service to reload. On a terminal it says that the terminal is gone: a stop like any other. Whoever had it ignored
+    /// (nohup) wants neither.
+    private var hangupIsOurs: Bool {
+        var action = sigaction()
+        sigaction(SIGHUP, nil, &action)
+        let isIgnored = unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
+        return plan.reload != nil && !isIgnored
+    }
+
+    /// Takes over what the configuration says now, or says why not. What runs goes on either way.
+    private func reload(_ worker: Worker) async {
+        guard let read = plan.reload else { return }
+        service.reloading()
+        var refused: String?
+        do {
+            let old = configuration
+            var new = try read()
+            // The connections, the row in hark.workers and the records of the journal are made with these.
+            let fixed = Self.whatNeedsARestart(old, new)
+            (new.database, new.signalDatabase, new.name) = (old.database, old.signalDatabase, old.name)
+            let runners = try runners(new)
+            current.withLock { $0 = new }
+            await worker.reconfigure(options(new), runners: runners)
+            say(.reloaded, .info, "configuration reloaded: \(about)" + (fixed.isEmpty ? "" : "; \(fixed.joined(separator: ", ")) will change with the next restart"))
+        } catch {
+            refused = "\(error)"
+            say(.notReloaded, .error, "the configuration was not reloaded, everything stays as it was: \(error)")
+        }
+        service.reloaded(slots: configuration.slots, refused: refused)
+    }
+
+    private func say(_ kind: RecordKind, _ level: Logger.Level, _ text: String) {
+        logger.log(level: level, "\(text)", metadata: TaskLog.metadata(kind))
+    }
+
+    private static func whatNeedsARestart(_ old: Configuration, _ new: Configuration) -> [String] {
+        var keys: [String] = []
+        if old.database.value != new.database.value { keys.append("database") }
+        if old.signalDatabase.value != new.signalDatabase.value { keys.append("signal_database") }
+        if old.name.value != new.name.value { keys.append("name") }
+        return keys
     }
 }
 

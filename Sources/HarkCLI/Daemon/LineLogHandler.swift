@@ -1,5 +1,6 @@
 internal import Glibc
 internal import Logging
+internal import Systemd
 
 /// One line on stderr for each record.
 ///
@@ -18,12 +19,13 @@ struct LineLogHandler: LogHandler {
 
     /// The metadata that says which attempt a record is about; it becomes the beginning of the line.
     static let attemptKeys = ["task_id", "function", "queue", "attempt"]
-    /// Marks what the worker says of an attempt; without it, the function itself speaks (a line of stderr, a log line).
+    /// Marks what the worker says, with the kind of record; without it, the function itself speaks (a line of stderr, a log line).
     static let eventKey = "event"
+    private static let silentKeys = attemptKeys + [eventKey, JournalLogHandler.messageIDKey]
 
     init(terminal: Terminal = .stderr, clock: Clock? = nil, output: @escaping @Sendable (String) -> Void = { note($0) }) {
         self.terminal = terminal
-        self.clock = clock ?? (Self.stderrIsJournal ? .none : terminal.width == nil ? .date : .time)
+        self.clock = clock ?? (Journal.isBehind(STDERR_FILENO) ? .none : terminal.width == nil ? .date : .time)
         self.output = output
     }
 
@@ -40,13 +42,19 @@ struct LineLogHandler: LogHandler {
         var parts: [String] = []
         if let time { parts.append(terminal.styled(time, .dim)) }
         if level != .info && level != .notice { parts.append(terminal.styled("\(level.rawValue):", level >= .error ? .red : .yellow)) }
+        return (parts + [text(message, metadata)]).joined(separator: " ")
+    }
+
+    /// The record without its time and level, which the journal keeps as fields.
+    func text(_ message: String, _ metadata: Logger.Metadata) -> String {
+        var parts: [String] = []
         if let id = metadata["task_id"] {
             let attempt = metadata["attempt"].map { "\($0)" } ?? "1"
-            let name = "task \(id) \(metadata["function"].map { "\($0)" } ?? "")" + (attempt == "1" ? "" : " #\(attempt)")
+            let name = "task \(id)\(metadata["function"].map { " \($0)" } ?? "")" + (attempt == "1" ? "" : " #\(attempt)")
             parts.append(terminal.styled(Harmless.line(name) + (metadata[Self.eventKey] == nil ? " |" : ":"), .bold))
         }
         parts.append(Harmless.line(message.replacing("\t", with: "    ")))
-        for (key, value) in metadata.sorted(by: { $0.key < $1.key }) where !Self.attemptKeys.contains(key) && key != Self.eventKey {
+        for (key, value) in metadata.sorted(by: { $0.key < $1.key }) where !Self.silentKeys.contains(key) {
             parts.append(Harmless.line("\(key)=\(value)"))
         }
         return parts.joined(separator: " ")
@@ -59,14 +67,5 @@ struct LineLogHandler: LogHandler {
         case .date: return moment
         case .time: return String(moment.dropFirst(11).prefix(8))
         }
-    }
-
-    /// JOURNAL_STREAM holds device and inode of the journal's socket (systemd.exec(5)); a shell started from a unit inherits
-    /// the variable, so stderr has to be that very socket.
-    static var stderrIsJournal: Bool {
-        guard let stream = environment("JOURNAL_STREAM") else { return false }
-        var status = stat()
-        guard fstat(STDERR_FILENO, &status) == 0 else { return false }
-        return stream == "\(status.st_dev):\(status.st_ino)"
     }
 }

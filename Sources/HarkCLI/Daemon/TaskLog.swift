@@ -1,6 +1,7 @@
 internal import Hark
 internal import Logging
 internal import PQ
+internal import Systemd
 
 /// Turns the telemetry of a worker into log lines: one for each change of its own state, and what was asked for of its tasks.
 ///
@@ -9,55 +10,51 @@ final class TaskLog {
     private let logger: Logger
     /// Which attempts of this function the log tells of.
     private let verbosity: (String) -> Configuration.TaskLog
-    private let about: String
-    private var status = WorkerStatus()
+    private let about: () -> String
+    private var worker: Int32?
     private var lastWait: String?
     private var strangers: Set<String> = []
-    /// What STATUS= is to say, each time it changes.
-    private let showStatus: (String) -> Void
-    private var shown = ""
+    private var isDraining = false
 
-    /// - Parameter about: what the worker does, for its first line: `default (10 slots); 3 functions`.
-    init(_ logger: Logger, about: String, status: @escaping (String) -> Void, verbosity: @escaping (String) -> Configuration.TaskLog) {
+    /// - Parameter about: what the worker does, for its first line: `on default (10 slots)`.
+    init(_ logger: Logger, about: @escaping () -> String, verbosity: @escaping (String) -> Configuration.TaskLog) {
         self.logger = logger
         self.about = about
-        self.showStatus = status
         self.verbosity = verbosity
     }
 
     func take(_ event: TelemetryEvent) {
-        let worker = status.worker
-        status.take(event)
         switch event {
-        case .joined(let id): if id != worker { logger.info("worker \(id) works \(about)") }
+        case .joined(let id):
+            if id != worker { say(.joined, .info, "worker \(id) works \(about())") }
+            worker = id
         case .listener(let listener): tell(listener)
         case .waiting(_, let reason, _):
             guard reason != lastWait else { break }
             lastWait = reason
-            logger.warning("waiting for the database: \(PostgresError(message: reason).withoutAdvice); trying again until it is there")
-        case .draining(let running):
-            logger.info("\(running == 0 ? "stopping" : "stopping; \(running) \(running == 1 ? "task still runs" : "tasks still run")")")
-        case .trouble(let text): logger.warning("\(text)")
+            say(.waiting, .warning, "waiting for the database: \(PostgresError(message: reason).withoutAdvice); trying again until it is there")
+        case .draining(let running, _):
+            guard !isDraining else { break }
+            isDraining = true
+            say(.draining, .info, running == 0 ? "stopping" : "stopping; \(running) \(running == 1 ? "task still runs" : "tasks still run")")
+        case .trouble(let text): say(.trouble, .warning, text)
         case .rescued(let task, let from, let state):
-            logger.info("task \(task) was lost by worker \(from), which died; it is \(state) now")
-        case .started(let task): if verbosity(task.function) == .all { logger.info("started", metadata: metadata(task)) }
+            say(.rescued, .info, "lost by worker \(from), which died; it is \(state) now", task: task)
+        case .started(let task):
+            if verbosity(task.function) == .all { say(.started, .info, "started", task.id, task.function, task.queue, task.attempt) }
         case .finished(let claim, let function, let queue, let attempt, let verb, let ran):
-            tell(verb, ran, function, metadata(claim.id, function, queue, attempt))
+            tell(verb, ran, function) { [self] kind, level, text in say(kind, level, text, claim.id, function, queue, attempt) }
         case .blocked(let task):
             if strangers.insert(task.function).inserted {
-                logger.warning("no function \(task.function) here: its tasks wait, blocked, for a worker that has it", metadata: metadata(task))
+                say(.blocked, .warning, "no function \(task.function) here: its tasks wait, blocked, for a worker that has it", task.id, task.function, task.queue, task.attempt)
             }
-        case .late(let claim): logger.warning("task \(claim.id): its outcome came too late, it belongs to another worker by now; nothing was changed")
+        case .late(let claim):
+            say(.late, .warning, "its outcome came too late, it belongs to another worker by now; nothing was changed", task: claim.id)
         case .deaf(let claim, let function):
-            logger.warning("does not end although it was asked to; its slot stays taken", metadata: metadata(claim.id, function, "", 1))
-        case .refused(let reason): logger.error("the database refuses what a worker has to do: \(reason); trying again until it does not")
-        case .accepted: logger.info("the database accepts again what a worker has to do")
+            say(.deaf, .warning, "does not end although it was asked to; its slot stays taken", claim.id, function, "", 1)
+        case .refused(let reason): say(.refused, .error, "the database refuses what a worker has to do: \(reason); trying again until it does not")
+        case .accepted: say(.accepted, .info, "the database accepts again what a worker has to do")
         case .written, .asleep, .ready: break
-        }
-        let line = status.statusLine
-        if line != shown {
-            shown = line
-            showStatus(line)
         }
     }
 
@@ -65,33 +62,45 @@ final class TaskLog {
         switch listener {
         case .listening:
             lastWait = nil
-            logger.info("listening")
+            say(.listening, .info, "listening")
         case .polling(_, let why):
             lastWait = nil
-            logger.warning("polling, for now: \(why)")
+            say(.polling, .warning, "polling, for now: \(why)")
         // `waiting` says so with the reason.
         case .disconnected: break
         }
     }
 
-    private func tell(_ verb: Write.Verb, _ ran: Duration, _ function: String, _ metadata: Logger.Metadata) {
+    private func tell(_ verb: Write.Verb, _ ran: Duration, _ function: String, _ say: (RecordKind, Logger.Level, String) -> Void) {
         let took = Moment.duration(ran.inSeconds)
         let all = verbosity(function) == .all
         switch verb {
-        case .complete: if all { logger.info("completed in \(took)", metadata: metadata) }
-        case .retry(let delay, let error):
-            logger.warning("\(error.message); next attempt in \(Moment.duration(delay.inSeconds))", metadata: metadata)
-        case .fail(let error): logger.error("failed: \(error.message)", metadata: metadata)
-        case .cancel(let error): logger.info("cancelled after \(took): \(error.message)", metadata: metadata)
-        case .snooze(let delay): if all { logger.info("snoozes for \(Moment.duration(delay.inSeconds))", metadata: metadata) }
-        case .release: if all { logger.info("given back after \(took)", metadata: metadata) }
+        case .complete: if all { say(.completed, .info, "completed in \(took)") }
+        case .retry(let delay, let error): say(.retried, .warning, "\(error.message); next attempt in \(Moment.duration(delay.inSeconds))")
+        case .fail(let error): say(.failed, .error, "failed: \(error.message)")
+        case .cancel(let error): say(.cancelled, .info, "cancelled after \(took): \(error.message)")
+        case .snooze(let delay): if all { say(.snoozed, .info, "snoozes for \(Moment.duration(delay.inSeconds))") }
+        case .release: if all { say(.released, .info, "given back after \(took)") }
         case .block: break
         }
     }
 
-    private func metadata(_ task: ClaimedTask) -> Logger.Metadata { metadata(task.id, task.function, task.queue, task.attempt) }
+    // MARK: Records
 
-    private func metadata(_ id: Int64, _ function: String, _ queue: String, _ attempt: Int) -> Logger.Metadata {
-        ["task_id": "\(id)", "function": "\(function)", "queue": "\(queue)", "attempt": "\(attempt)", "\(LineLogHandler.eventKey)": "outcome"]
+    /// About the worker, or a task that it does not run.
+    private func say(_ kind: RecordKind, _ level: Logger.Level, _ text: String, task: Int64? = nil) {
+        var metadata = Self.metadata(kind)
+        if let task { metadata["task_id"] = "\(task)" }
+        logger.log(level: level, "\(text)", metadata: metadata)
+    }
+
+    /// About an attempt.
+    private func say(_ kind: RecordKind, _ level: Logger.Level, _ text: String, _ id: Int64, _ function: String, _ queue: String, _ attempt: Int) {
+        let attempt: Logger.Metadata = ["task_id": "\(id)", "function": "\(function)", "queue": "\(queue)", "attempt": "\(attempt)"]
+        logger.log(level: level, "\(text)", metadata: attempt.merging(Self.metadata(kind)) { $1 })
+    }
+
+    static func metadata(_ kind: RecordKind) -> Logger.Metadata {
+        [LineLogHandler.eventKey: "\(kind.rawValue)", JournalLogHandler.messageIDKey: "\(kind.messageID)"]
     }
 }

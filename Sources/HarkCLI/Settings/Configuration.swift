@@ -36,6 +36,9 @@ struct Configuration: Sendable {
     var queues: [Sourced<QueueSettings>]
     var functions: [String: Sourced<Function>]
 
+    /// Of all queues together.
+    var slots: Int { queues.reduce(0) { $0 + $1.value.slots } }
+
     static let keys = [
         "database", "signal_database", "name", "poll_interval", "drain_timeout", "stop_grace", "functions_directory", "result_limit",
         "unknown_function_grace", "task_log",
@@ -71,7 +74,12 @@ struct Configuration: Sendable {
         let path = path ?? environment("HARK_CONFIG").flatMap { $0.isEmpty ? nil : $0 }
         var reader = SettingReader(flags: flags, environment: allVariables(), file: nil)
         if let path { reader.file = try ConfigurationFile(path: path) }
-        return try Configuration(reader, queues: queues, hostname: hostname())
+        var configuration = try Configuration(reader, queues: queues, hostname: hostname())
+        if let password = try Credential.password() {
+            configuration.database.value = configuration.database.value.withDefault("password", password)
+            configuration.signalDatabase.value = configuration.signalDatabase.value?.withDefault("password", password)
+        }
+        return configuration
     }
 
     // MARK: Tables

@@ -38,8 +38,7 @@ struct DevCommand: AsyncParsableCommand {
             try await start(on: cluster, &configuration)
             note(greeting(cluster, configuration, functions.sorted(), terminal))
             try await Daemon(
-                configuration: configuration, functions: HarkMain.functions, untilEmpty: work.untilEmpty, mayBeIdle: true,
-                taskLog: configuration.taskLog.value ?? .all
+                configuration, Daemon.Plan(functions: HarkMain.functions, untilEmpty: work.untilEmpty, mayBeIdle: true, taskLog: .all)
             ).run()
             await cluster.end()
         } catch {

@@ -1,5 +1,7 @@
 internal import ArgumentParser
+internal import Glibc
 internal import Hark
+internal import Systemd
 
 /// `--queue --functions --until-empty`, of work and dev.
 struct WorkOptions: ParsableArguments {
@@ -24,7 +26,7 @@ struct WorkCommand: AsyncParsableCommand {
         commandName: "work", abstract: "Run a worker.",
         discussion: """
             SIGTERM or SIGINT: claims nothing more, lets what runs finish for drain_timeout, gives back the rest. \
-            A second one: at once. A database that is away is waited for.
+            A second one: at once. SIGHUP: reads the configuration anew. A database that is away is waited for.
 
               hark work --functions ./functions
               hark work --queue mail=20 --queue images=2 --config /etc/hark/hark.toml
@@ -34,11 +36,43 @@ struct WorkCommand: AsyncParsableCommand {
             \(Configuration.functionKeys.joined(separator: ", ")).
             """)
 
+    @Option(help: ArgumentHelp("Which instance of a service this is: reads /etc/hark/NAME.toml, else /etc/hark/hark.toml, and adds NAME to the worker's name.", valueName: "name"), transform: Instance.init)
+    var instance: Instance?
+
     @OptionGroup var work: WorkOptions
     @OptionGroup var options: DatabaseOptions
 
     func run() async throws {
-        let configuration = try Configuration.load(flags: options.flags.merging(work.flags) { $1 }, file: options.config, queues: work.queues)
-        try await Daemon(configuration: configuration, functions: HarkMain.functions, untilEmpty: work.untilEmpty).run()
+        let (flags, file, queues, instance) = (options.flags.merging(work.flags) { $1 }, options.config, work.queues, instance)
+        let read: @Sendable () throws -> Configuration = {
+            var configuration = try Configuration.load(flags: flags, file: file ?? instance?.file, queues: queues)
+            if let instance { configuration.name.value += "/" + instance.name }
+            return configuration
+        }
+        do {
+            let plan = Daemon.Plan(functions: HarkMain.functions, untilEmpty: work.untilEmpty, instance: instance?.name, reload: read)
+            try await Daemon(try read(), plan).run()
+        } catch {
+            ServiceManager().failed(error)
+            throw error
+        }
+    }
+}
+
+/// An instance of a template unit: what `%i` stands for in `hark@.service`.
+struct Instance: Sendable {
+    let name: String
+
+    @Sendable init(_ name: String) throws {
+        guard (1...64).contains(name.count), !name.hasPrefix("."), name.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || ":_.\\-".contains($0)) }) else {
+            throw ValidationError("“\(name)” cannot be the name of an instance: 1 to 64 letters, digits and : _ . - are valid.")
+        }
+        self.name = name
+    }
+
+    /// Its own file, else the one for all; nil when there is neither. CONFIGURATION_DIRECTORY is set by systemd.
+    var file: String? {
+        let directory = environment("CONFIGURATION_DIRECTORY").map { String($0.prefix { $0 != ":" }) } ?? "/etc/hark"
+        return ["\(directory)/\(name).toml", "\(directory)/hark.toml"].first { access($0, F_OK) == 0 }
     }
 }

@@ -22,7 +22,7 @@ internal import SystemPackage
 /// Runs executables: files of a directory, and commands of the configuration. Nothing ever goes through a shell.
 public final class ExecutableRunner: Runner {
     private let settings: ExecutableSettings
-    private let catalog: Mutex<ExecutableCatalog>
+    private let catalog: ExecutableCatalog
     private let pool = SlotPool()
     private let running = Mutex<[Claim: ExecutableChild]>([:])
     private let outlet = Mutex<(any RunnerOutlet)?>(nil)
@@ -34,17 +34,10 @@ public final class ExecutableRunner: Runner {
     /// - Throws: `ExecutableSettingsError` when it cannot be read, or two programs claim one name.
     public init(_ settings: ExecutableSettings) throws(ExecutableSettingsError) {
         self.settings = settings
-        catalog = Mutex(try ExecutableCatalog(settings))
+        catalog = try ExecutableCatalog(settings)
     }
 
-    public var functions: Set<String> { Set(catalog.withLock { $0.commands.keys }) }
-
-    /// Reads the functions directory anew. What runs goes on.
-    /// - Throws: `ExecutableSettingsError`; the functions then stay what they were.
-    public func reload() throws(ExecutableSettingsError) {
-        let new = try ExecutableCatalog(settings)
-        catalog.withLock { $0 = new }
-    }
+    public var functions: Set<String> { Set(catalog.commands.keys) }
 
     public func run(_ outlet: any RunnerOutlet) async {
         self.outlet.withLock { $0 = outlet }
@@ -95,7 +88,7 @@ public final class ExecutableRunner: Runner {
     private func attempt(_ child: ExecutableChild, _ outlet: any RunnerOutlet) async -> Outcome {
         let task = child.task
         if let reason = child.stopReason { return reason.outcome(of: task) }
-        guard let command = catalog.withLock({ $0.commands[task.function] }) else {
+        guard let command = catalog.commands[task.function] else {
             return .errored(AttemptError(.error, "there is no function \(task.function) in this worker"))
         }
         let socket = NotifySocket(for: task.claim, outlet)

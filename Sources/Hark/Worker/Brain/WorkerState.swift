@@ -163,9 +163,12 @@ struct WorkerState {
         case .resumed(let slept): resumed(slept, now)
         case .configured(let new): configured(new, now)
         case .drain(let timeout):
-            if case .working = phase { phase = .draining(deadline: now + timeout) }
-            actions.append(.report(.draining(running: leases.count)))
-        case .abandon: phase = .draining(deadline: now)
+            guard case .working = phase else { break }
+            phase = .draining(deadline: now + timeout)
+            actions.append(.report(.draining(running: leases.count, until: now + timeout)))
+        case .abandon:
+            phase = .draining(deadline: now)
+            actions.append(.report(.draining(running: leases.count, until: now)))
         case .left:
             phase = .ended
             actions.append(.end)

@@ -1,0 +1,139 @@
+internal import Hark
+internal import Logging
+internal import PQ
+internal import Systemd
+
+// What the daemon says to the service manager, and when. The contract is Documentation/Service.md.
+//
+// Everything here happens on the worker's loop, the pings too: a loop that hangs sends none, and a loop that turns while
+// the worker has not done what it was to do (`Worker.isOnTime`) sends none either. Functions run elsewhere, and may take as
+// long as they like.
+//
+// Before READY and after STOPPING the manager's clock runs. It is told every second that ten more are needed, as long as
+// that is honest: a start that waits for its database may wait for ever, a stop ends when nothing can be waited for.
+
+/// Touched on the loop only, so that it needs no lock; that is also why it may be handed to the closures of the loop.
+final class ServiceLink: @unchecked Sendable {
+    private let manager: ServiceManager
+    private let loop: EventLoop
+    private let logger: Logger
+    private let prefix: String
+    private var watchdog: Duration?
+    private var worker: Worker?
+    private var status: WorkerStatus
+
+    /// Nothing is worth waiting for after this: what was asked to stop had its time, and so had the last round trip.
+    private var stopsBy: Duration?
+    private var shown: (line: String, at: Duration)?
+    private var flush: Timer?
+    private var pinger: Timer?
+    private var extender: Timer?
+
+    /// - Parameters:
+    ///   - instance: of a template unit; begins each status line.
+    ///   - slots: of all queues together.
+    init(_ manager: ServiceManager, on loop: EventLoop, instance: String?, slots: Int, logger: Logger) {
+        self.manager = manager
+        self.loop = loop
+        self.logger = logger
+        prefix = instance.map { "\($0): " } ?? ""
+        status = WorkerStatus(slots: slots)
+        guard manager.isThere else { return }
+        do { watchdog = try manager.watchdogInterval() } catch { logger.warning("\(error)") }
+    }
+
+    /// From now on for this worker, before it runs.
+    func begin(_ worker: Worker) {
+        guard manager.isThere else { return }
+        loop.run { [self] in
+            self.worker = worker
+            show()
+            ping()
+            extend()
+        }
+    }
+
+    func take(_ event: TelemetryEvent, stopGrace: Duration) {
+        guard manager.isThere else { return }
+        status.take(event)
+        switch event {
+        case .ready: manager.ready()
+        case .draining(_, let until):
+            if stopsBy == nil { manager.stopping() }
+            stopsBy = until + stopGrace * 4 + .seconds(40)
+            extend()
+        default: break
+        }
+        show()
+    }
+
+    /// The configuration is being read.
+    func reloading() {
+        guard manager.isThere else { return }
+        loop.run { [self] in manager.reloading() }
+    }
+
+    /// It was taken over, or refused for this reason.
+    func reloaded(slots: Int, refused: String?) {
+        guard manager.isThere else { return }
+        loop.run { [self] in
+            status.slots = slots
+            status.notReloaded = refused
+            show(atOnce: true)
+            manager.ready()
+        }
+    }
+
+    /// The worker has ended.
+    func end() {
+        loop.run { [self] in
+            for timer in [flush, pinger, extender] { timer?.cancel() }
+            (flush, pinger, extender, worker) = (nil, nil, nil, nil)
+        }
+    }
+
+    private func ping() {
+        guard let watchdog, let worker else { return }
+        if worker.assumeIsolated({ $0.isOnTime }) {
+            manager.ping()
+        } else {
+            logger.error("the worker has not done what it was to do by now: no ping for the watchdog")
+        }
+        pinger = loop.at(EventLoop.now + watchdog / 2) { [self] in ping() }
+    }
+
+    private func extend() {
+        extender?.cancel()
+        extender = nil
+        let now = EventLoop.now
+        guard worker != nil, stopsBy.map({ now < $0 }) ?? !status.isReady else { return }
+        manager.extendTimeout(by: .seconds(10))
+        show()
+        extender = loop.at(now + .seconds(1)) { [self] in extend() }
+    }
+
+    /// Says how the worker is, when that has changed: at once, but not more often than once a second.
+    private func show(atOnce: Bool = false) {
+        let now = EventLoop.now
+        if !atOnce, let shown, now < shown.at + .seconds(1) {
+            if flush == nil { flush = loop.at(shown.at + .seconds(1)) { [self] in flush = nil; show() } }
+            return
+        }
+        let line = prefix + status.line(at: now)
+        guard line != shown?.line else { return }
+        shown = (line, now)
+        manager.status(line)
+    }
+}
+
+extension ServiceManager {
+    /// The last words of a daemon that cannot go on.
+    func failed(_ error: any Error) {
+        status("ended: \(Harmless.line("\(error)"))")
+        switch Exit.code(of: error) {
+        case Exit.configuration, Exit.usage: failing(errno: 22)  // EINVAL
+        case Exit.unreachable: failing(errno: 113)  // EHOSTUNREACH
+        default: break
+        }
+    }
+}
