@@ -57,6 +57,11 @@ final class ServiceLink: @unchecked Sendable {
         guard manager.isThere else { return }
         status.take(event)
         switch event {
+        // These come with each task, the others are rare.
+        case .started, .finished, .written: show()
+        default: show(atOnce: true)
+        }
+        switch event {
         case .ready: manager.ready()
         case .draining(_, let until):
             if stopsBy == nil { manager.stopping() }
@@ -64,7 +69,6 @@ final class ServiceLink: @unchecked Sendable {
             extend()
         default: break
         }
-        show()
     }
 
     /// The configuration is being read.
@@ -112,7 +116,7 @@ final class ServiceLink: @unchecked Sendable {
         extender = loop.at(now + .seconds(1)) { [self] in extend() }
     }
 
-    /// Says how the worker is, when that has changed: at once, but not more often than once a second.
+    /// Says how the worker is, when that has changed; not more often than once a second, unless it is to be at once.
     private func show(atOnce: Bool = false) {
         let now = EventLoop.now
         if !atOnce, let shown, now < shown.at + .seconds(1) {
@@ -121,6 +125,8 @@ final class ServiceLink: @unchecked Sendable {
         }
         let line = prefix + status.line(at: now)
         guard line != shown?.line else { return }
+        flush?.cancel()
+        flush = nil
         shown = (line, now)
         manager.status(line)
     }

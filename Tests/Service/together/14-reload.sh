@@ -1,7 +1,7 @@
 # A reload changes slots, queues and functions under a running task; a bad file is refused with its reason.
 instance reload
 systemctl start hark@reload
-id=$(enqueue reload sleep_for '[5]')
+id=$(enqueue reload sleep_for '[10]')
 runs "$id"
 pid=$(main_pid reload)
 sed -i 's/^slots = 20/slots = 7/' /etc/hark/reload.toml

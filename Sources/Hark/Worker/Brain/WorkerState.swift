@@ -245,6 +245,8 @@ struct WorkerState {
     }
 
     mutating func heardListener(_ now: Duration) {
+        // What came before the suspend may be read after it.
+        guard !isUnproven else { return }
         proofSent = nil
         nextProof = now + settings.proofInterval
     }
