@@ -21,8 +21,8 @@ id=$(enqueue refused large_result)
 next() { fill=$(df --output=avail -k /run/small | tail -n 1); [ "$fill" -lt 64 ] || dd if=/dev/zero of=/run/small/ballast bs=1k count=$((fill - 32)) status=none; }
 next
 finished "$id" & waiting=$!
-full() { says refused "degraded: the database refuses writes (could not extend file" || ! kill -0 "$waiting" 2> /dev/null; }
-await "its status" full
+await "its status" says refused "degraded: the database refuses writes (could not extend file"
+in_state "$id" running || fail "the task is not running"
 rm /run/small/ballast
 wait "$waiting" || fail "the task did not finish once there was room"
 await "its status" says refused listening
