@@ -71,7 +71,6 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     private let shared = Mutex(Shared())
     private let threadID = Atomic<CInt>(0)
     private let turnCount = Atomic<UInt64>(0)
-    private let lastTurnEnd = Atomic<Int64>(0)
 
     // Touched by the loop's thread only.
     private var batch: [Work] = []
@@ -103,11 +102,8 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     /// How long the machine has been suspended since boot, all in all.
     public static var suspended: Duration { .nanoseconds(linux_boottime() - linux_monotonic()) }
 
-    /// How many turns the loop has made: a watchdog that has seen it change knows that the loop lives.
+    /// How many turns the loop has made: one that sleeps makes none.
     public var turns: UInt64 { turnCount.load(ordering: .relaxed) }
-
-    /// When the last turn ended, on the clock of `now`.
-    public var lastTurn: Duration { .nanoseconds(lastTurnEnd.load(ordering: .relaxed)) }
 
     /// Whether the caller is on the loop's thread.
     public var isCurrent: Bool { threadID.load(ordering: .relaxed) == linux_thread_id() }
@@ -237,7 +233,6 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
                 for index in 0..<max(0, Int(count)) { handOut(events[index]) }
                 fireTimers()
                 turnCount.add(1, ordering: .relaxed)
-                lastTurnEnd.store(linux_boottime(), ordering: .relaxed)
             }
         }
     }

@@ -133,6 +133,23 @@ struct ConfigurationTests {
         #expect(try problem(file: file).hasPrefix(message))
     }
 
+    @Test("the files of systemd/ are valid, and what the annotated one has behind a # too; its defaults are the defaults")
+    func shipped() throws {
+        let minimal = try configuration(file: Page.text("systemd/hark-minimal.toml"))
+        let text = try Page.text("systemd/hark.toml")
+        let annotated = try configuration(file: text)
+        for one in [minimal, annotated] {
+            #expect(one.database.value.summary.hasPrefix("postgresql:///hark"))
+            #expect(one.functionsDirectory.value == "/usr/local/lib/hark/functions")
+            #expect(one.queues.map(\.value) == [QueueSettings(name: "default", slots: 10)])
+        }
+        let full = try configuration(file: text.split(separator: "\n").map { $0.hasPrefix("#") && !$0.hasPrefix("# ") ? $0.dropFirst() : $0 }.joined(separator: "\n"))
+        #expect(full.pollInterval.value == minimal.pollInterval.value && full.drainTimeout.value == minimal.drainTimeout.value)
+        #expect(full.stopGrace.value == minimal.stopGrace.value && full.resultLimit.value == minimal.resultLimit.value)
+        #expect(full.functions.keys.contains("resize_image") && full.signalDatabase.value != nil)
+        #expect(full.queues.map(\.value) == [QueueSettings(name: "default", slots: 10, maxAttempts: 10, timeout: .seconds(300))])
+    }
+
     @Test("a text without quotes gets a hint", arguments: ["name = mail", "poll_interval = 5s", "functions_directory = /srv"])
     func unquoted(file: String) throws {
         let message = try problem(file: "\n" + file)
