@@ -59,7 +59,7 @@ struct DevCommand: AsyncParsableCommand {
         configuration.database = Sourced(value: conninfo, origin: .flag("hark dev"))
         configuration.signalDatabase = Sourced(value: nil, origin: .builtIn)
         let connection = try await DatabaseOptions.connect(configuration.database)
-        let applied = try await Migrator(connection).migrate()
+        let applied = try await Migrator(connection).migrate { note("hark: \(Harmless.line($0))") }
         await connection.close()
         if !applied.isEmpty { note(Terminal.stderr.styled("Applied \(applied.count) \(applied.count == 1 ? "migration" : "migrations").", .dim)) }
     }
