@@ -48,8 +48,8 @@ final class TaskLog {
                 logger.warning("no function \(task.function) here: its tasks wait, blocked, for a worker that has it", metadata: metadata(task))
             }
         case .late(let claim): logger.warning("task \(claim.id): its outcome came too late, it belongs to another worker by now; nothing was changed")
-        case .deaf(let claim, let function):
-            logger.warning("does not end although it was asked to; its slot stays taken", metadata: metadata(claim.id, function, "", 1))
+        case .deaf(let claim, let function, let queue, let attempt):
+            logger.warning("does not end although it was asked to; its slot stays taken", metadata: metadata(claim.id, function, queue, attempt))
         case .refused(let reason): logger.error("the database refuses what a worker has to do: \(reason); trying again until it does not")
         case .accepted: logger.info("the database accepts again what a worker has to do")
         case .written, .asleep, .ready: break

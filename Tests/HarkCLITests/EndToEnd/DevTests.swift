@@ -1,5 +1,7 @@
 import Glibc
 import PQ
+import Subprocess
+import SystemPackage
 import TestSupport
 import Testing
 
@@ -43,6 +45,26 @@ struct DevTests {
             }
             #expect(stopped == 0)
             #expect(try await HarkProcess.start(arguments + ["--until-empty"]) { _ in } == 0)
+        }
+    }
+
+    @Test("a directory whose path is too long for a socket does, and the psql command that is printed works")
+    func longPath() async throws {
+        try await with { directory, functions in
+            let deep = "\(directory)/\(String(repeating: "a", count: 100))"
+            try #require(mkdir(directory, 0o755) == 0)
+            let code = try await HarkProcess.start(["dev", "--directory", deep, "--functions", functions]) { dev in
+                try await dev.line("listening")
+                let line = try await dev.line("psql '")
+                let address = try #require(line.split(separator: "'").dropFirst().first)
+                #expect(address.utf8.count < 100)
+                let result = try await Subprocess.run(
+                    .path("/bin/sh"), arguments: ["-c", "\(line.suffix(from: line.firstRange(of: "psql '")!.lowerBound)) -XAtc 'select count(*) from hark.workers'"],
+                    output: .string(limit: 1 << 16), error: .string(limit: 1 << 16))
+                #expect(result.standardOutput == "1\n", "\(result.standardError)")
+                dev.send(SIGINT)
+            }
+            #expect(code == 0)
         }
     }
 

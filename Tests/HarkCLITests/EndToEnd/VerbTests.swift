@@ -102,9 +102,11 @@ struct VerbTests {
         #expect(!result.err.contains("pass%zz"))
     }
 
-    @Test("a database that cannot be reached is one sentence and 69", arguments: ["list", "stats", "workers", "migrate"])
-    func unreachable(verb: String) async throws {
-        let result = try await HarkProcess.run(verb, "--database", "host=/nowhere password=secret")
+    @Test("a database that cannot be reached is one sentence and 69", arguments: [
+        "list", "stats", "workers", "migrate", "enqueue f", "enqueue f --wait", "show 1", "wait 1", "retry 1", "cancel 1",
+    ])
+    func unreachable(command: String) async throws {
+        let result = try await HarkProcess.run(command.split(separator: " ").map(String.init) + ["--database", "host=/nowhere password=secret"])
         #expect(result.code == 69)
         #expect(result.err.split(separator: "\n").count == 1)
         #expect(result.err.contains("cannot be reached"))

@@ -290,6 +290,21 @@ struct OutcomeTests {
         }
     }
 
+    /// Exact to the microsecond, as no other clock could make it.
+    @Test("a delay that a client or a function asks for is counted by the server's clock")
+    func delays() async throws {
+        try await withDatabase { database, client in
+            let id = try await Client(client).enqueue("noop", json: nil, Client.EnqueueOptions(start: .after(.seconds(3600)))).id
+            #expect(try await client.value("select (run_at - created_at)::text from hark.tasks where id = $1", [.int64(id)]) == "01:00:00")
+            let worker = TestWorker(database.conninfo) { $0.add("later") { (_: TaskContext) in throw Verdict.retry(after: .seconds(7200), reason: "not now") } }
+            try await TestWorker.with(worker) { worker in
+                let id = try await client.enqueue("later")
+                try await worker.written(id)
+                #expect(try await client.value("select (run_at - (errors -> 0 ->> 'at')::timestamptz)::text from hark.tasks where id = $1", [.int64(id)]) == "02:00:00")
+            }
+        }
+    }
+
     @Test("priorities come first, lower first; within one the order of insertion")
     func priorities() async throws {
         try await withDatabase { database, client in

@@ -456,7 +456,7 @@ struct WorkerState {
             }
         outbox.add(Write(claim: lease.claim, verb: verb(for: outcome, of: lease)))
         leases.abandon(lease.claim)
-        actions.append(.report(.deaf(lease.claim, function: lease.function)))
+        actions.append(.report(.deaf(lease.claim, function: lease.function, queue: lease.queue, attempt: lease.attempt)))
     }
 
     mutating func setListener(_ new: Listener) {
