@@ -58,8 +58,9 @@ struct DevTests {
                 let line = try await dev.line("psql '")
                 let address = try #require(line.split(separator: "'").dropFirst().first)
                 #expect(address.utf8.count < 100)
+                let command = try #require(line.firstRange(of: "psql '").map { String(line[$0.lowerBound...]) })
                 let result = try await Subprocess.run(
-                    .path("/bin/sh"), arguments: ["-c", "\(line.suffix(from: line.firstRange(of: "psql '")!.lowerBound)) -XAtc 'select count(*) from hark.workers'"],
+                    .path("/bin/sh"), arguments: ["-c", "\(command) -XAtc 'select count(*) from hark.workers'"],
                     output: .string(limit: 1 << 16), error: .string(limit: 1 << 16))
                 #expect(result.standardOutput == "1\n", "\(result.standardError)")
                 dev.send(SIGINT)
