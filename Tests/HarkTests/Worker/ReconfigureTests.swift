@@ -42,6 +42,7 @@ struct ReconfigureTests {
                 await worker.worker.reconfigure(options(database.conninfo, "new"), runners: [runner()])
                 await proxy.resume()
                 try await worker.asleep()
+                try await client.earlyLooksAreOver()
                 let id = try await client.enqueue("noop", "[]", "queue", "'new'")
                 try await worker.written(id)
             }
