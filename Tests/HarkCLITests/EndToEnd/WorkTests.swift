@@ -100,32 +100,6 @@ struct WorkTests {
         }
     }
 
-    @Test("after kill -9 what ran is ended, and all twenty tasks run again at once, before any poll")
-    func killed() async throws {
-        try await Bench.with { bench in
-            _ = try await bench.sql("insert into hark.tasks (function) select 'stay' from generate_series(1, 20)")
-            // The only poll is a minute away, and the grace of a worker that nobody can ask five seconds.
-            let environment = ["HARK_POLL_INTERVAL": "1m"]
-            let first = try await bench.work("--queue", "default=20", environment: environment) { worker in
-                for task in 1...20 { try await worker.line("task \(task) stay | staying") }
-                worker.send(SIGKILL)
-            }
-            #expect(first == 128 + SIGKILL)
-            #expect(try bench.leftovers().count == 20)
-            let second = try await bench.work("--queue", "default=20", environment: environment) { worker in
-                try await worker.line("20 processes of a worker that died here still ran, and were killed")
-                for task in 1...20 { try await worker.line("task \(task) stay #2 | staying") }
-                #expect(try bench.leftovers().count == 20, "not two of one task at a time")
-                let soon = "select count(*)::text from hark.tasks t join hark.workers w on w.id = t.worker_id where t.attempt = 2 and t.started_at < w.started_at + interval '1 second'"
-                #expect(try await bench.sql(soon) == "20", "all of them start within a second of the second worker's registration")
-                worker.send(SIGTERM)
-                worker.send(SIGTERM)
-            }
-            #expect(second == 0)
-            #expect(try bench.leftovers().isEmpty)
-        }
-    }
-
     @Test("bad programs of every kind fail with a readable error, and their neighbours are run")
     func badPrograms() async throws {
         try await Bench.with { bench in
