@@ -28,6 +28,10 @@
 -- question is who sleeps now, not who slept when the row was inserted. One decision for each queue in a transaction is
 -- enough, because SILENT and a notification both last to its end; hark.answered remembers the last queue decided on.
 --
+-- `set constraints all immediate` does 1 to 3 at the INSERT, and PREPARE TRANSACTION long before the commit; SILENT is
+-- then held until the end. A worker that meets it asks again ever less often, at last with its polls, and says that it
+-- polls. The task that did not ring is found by one or the other; everything that comes after a rings.
+--
 -- Nobody can block an insert by holding the locks: SLEEP and SILENT are only ever tried, and what cannot be had rings.
 -- The numbers of the lock classes are random, to stay clear of an application's own advisory locks.
 --

@@ -35,7 +35,7 @@ create table hark.workers (
   incarnation    text,
   started_at     timestamptz not null default now(),
   beat_at        timestamptz not null default now(),
-  constraint "state must be starting, working, paused or draining" check (state in ('starting', 'working', 'paused', 'draining'))
+  constraint "state must be starting, working or draining" check (state in ('starting', 'working', 'draining'))
 )
 -- Few rows, each updated every few seconds: room on the page, so that no index is touched.
 with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500, vacuum_truncate = off);

@@ -1,6 +1,7 @@
 -- Roles for Hark. Optional, not a migration, may be run again at any time: psql -f migrations/grants.sql
 --
---   hark_owner     applies migrations: create it first and let it own the schema
+--   hark_owner     owns the schema, if it was made before the migrations, and they were applied in its name
+--                  (Documentation/Operating.md, "Who owns the schema?"); else it may only see that the schema is there
 --   hark_worker    runs workers
 --   hark_enqueuer  inserts tasks, and can read nothing but id and unique_key (for RETURNING id and ON CONFLICT)
 --   hark_viewer    reads everything

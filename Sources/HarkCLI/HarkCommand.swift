@@ -7,7 +7,8 @@ struct HarkCommand: AsyncParsableCommand {
         abstract: "A task queue that lives in PostgreSQL.",
         discussion: """
             The database comes from --database, else HARK_DATABASE, else DATABASE_URL, else the file given with --config or \
-            HARK_CONFIG, else PGHOST, PGDATABASE and so on, as with psql.
+            HARK_CONFIG (of which PGHOST, PGDATABASE and so on override single parts, PGSERVICE the whole), else PGHOST, PGDATABASE \
+            and so on alone, as with psql.
 
             Exit codes: 0 done, 1 the thing asked for failed, 64 usage, 69 the database cannot be reached, 75 not now, try again, \
             78 configuration.

@@ -59,6 +59,12 @@ struct LogTests {
         #expect(lines(.failures, [.blocked(task), .blocked(task)]).count == 1)
     }
 
+    @Test("a function that does not end is named with its queue and attempt")
+    func deaf() {
+        #expect(lines(.failures, [.deaf(Claim(id: 42, token: 1), function: "resize", queue: "images", attempt: 2)])
+            == ["warning: task 42 resize #2: does not end although it was asked to; its slot stays taken"])
+    }
+
     @Test("what a function says is told from what is said of it, and cannot touch the terminal")
     func said() {
         let handler = LineLogHandler(terminal: .plain, clock: LineLogHandler.Clock.none)

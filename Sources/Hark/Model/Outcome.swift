@@ -31,8 +31,6 @@ public struct AttemptError: Sendable, Equatable {
         case crash
         /// Its worker died or was cut off while it ran.
         case lost
-        /// It was due to be started before a moment that has passed.
-        case expired
         /// Somebody cancelled it.
         case cancelled
     }

@@ -13,6 +13,9 @@ public protocol Runner: AnyObject, Sendable {
     var functions: Set<String> { get }
 
     /// Lives until every task given is done and `shutDown` was called. The worker calls it once, before any `start`.
+    ///
+    /// Cancelling its Swift task stops everything: what runs is asked to stop as by `stop` with the reason `shutdown` and
+    /// the runner's own grace, what has not begun does not begin, all of it is `released`, and then this returns.
     func run(_ outlet: any RunnerOutlet) async
 
     /// Begin these tasks. Never more at a time than the worker's slots.

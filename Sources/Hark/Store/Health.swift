@@ -10,11 +10,14 @@ public struct Health: Sendable {
         public var state: String
     }
 
-    /// A session that holds locks of the doorbell and should not.
+    /// A session, or a prepared transaction, that holds locks of the doorbell and should not.
     public struct LockHolder: Sendable {
-        /// It holds SLEEP without being a worker; else SILENT for more than 10 s.
+        /// It holds SLEEP without being a worker; else SILENT for more than a second.
         public var isSleep: Bool
+        /// 0 for a prepared transaction.
         public var pid: Int32
+        /// The name of the prepared transaction.
+        public var prepared: String?
         public var locks: Int
         public var application: String?
         public var state: String?
@@ -76,7 +79,7 @@ extension Client {
 extension Health.LockHolder {
     init(_ row: Row) throws {
         self.init(
-            isSleep: try row.string("class") == "sleep", pid: Int32(clamping: try row.int64("pid")), locks: try row.int("locks"),
+            isSleep: try row.string("class") == "sleep", pid: Int32(clamping: try row.int64("pid")), prepared: try row.optionalString("prepared"), locks: try row.int("locks"),
             application: try row.optionalString("application"), state: try row.optionalString("state"), age: try row.optionalDouble("age") ?? 0)
     }
 }

@@ -3,7 +3,8 @@ public import PQ
 
 /// Brings the schema of a database up to date.
 ///
-/// Whoever comes first takes an advisory lock; everybody else waits for it and then finds nothing left to do. Each
+/// Whoever comes first takes an advisory lock; everybody else waits for it, however long, and then finds nothing left to
+/// do. Anybody may hold that lock without migrating, so who has waited for a while says for whom. Each
 /// migration and its row in `hark.migrations` are one transaction, so a failure in the middle leaves the database at the last good one.
 ///
 /// The checksum of each file is kept. A file that was applied with psql has none at first; the next `migrate` fills it
@@ -19,14 +20,19 @@ public struct Migrator: Sendable {
     }
 
     /// "hark" and "migrate" in a number of our own.
-    private static let lock: Int64 = 7_311_041_209_552_301
+    static let lock: Int64 = 7_311_041_209_552_301
 
     private let connection: Connection
     private let known: [Migration]
+    /// After how long of waiting it says for whom.
+    private let patience: Duration
 
-    public init(_ connection: Connection, known: [Migration] = Migration.all) {
+    public init(_ connection: Connection, known: [Migration] = Migration.all) { self.init(connection, known: known, patience: .seconds(3)) }
+
+    init(_ connection: Connection, known: [Migration] = Migration.all, patience: Duration) {
         self.connection = connection
         self.known = known
+        self.patience = patience
     }
 
     /// What the database has, in order; empty when there is no schema.
@@ -41,11 +47,12 @@ public struct Migrator: Sendable {
     }
 
     /// Applies what is missing.
+    /// - Parameter waiting: told, after a few seconds and whenever it changes, who holds the lock that this waits for.
     /// - Returns: the names of the migrations that were applied now.
     /// - Throws: `HarkError` `schemaTooNew` or `schemaChanged` before anything was done; `PostgresError` with the
     ///   failing migration's name when one fails, which is then rolled back.
-    public func migrate() async throws -> [String] {
-        _ = try await connection.execute("select pg_advisory_lock($1)", [.int64(Self.lock)])
+    public func migrate(waiting: (String) -> Void = { _ in }) async throws -> [String] {
+        try await takeLock(waiting)
         do {
             let done = try await migrateAlone()
             _ = try await connection.execute("select pg_advisory_unlock($1)", [.int64(Self.lock)])
@@ -54,6 +61,24 @@ public struct Migrator: Sendable {
             _ = try? await connection.execute("select pg_advisory_unlock($1)", [.int64(Self.lock)])
             throw error
         }
+    }
+
+    private func takeLock(_ waiting: (String) -> Void) async throws {
+        var said: String?
+        _ = try await connection.execute("select set_config('lock_timeout', $1, false)", [.text("\(Int(patience.seconds * 1000))ms")])
+        while true {
+            do {
+                _ = try await connection.execute("select pg_advisory_lock($1)", [.int64(Self.lock)])
+                break
+            } catch let error as PostgresError where error.sqlState == "55P03" {
+                guard let holder = try await connection.execute(SQL.migrating, [.int64(Self.lock)]).first else { continue }
+                let application = try holder.optionalString("application").map { " (\($0))" } ?? ""
+                let text = "waiting for process \(try holder.int32(0))\(application) of the server, which holds the lock of migrations"
+                if text != said { waiting(text) }
+                said = text
+            }
+        }
+        try await connection.script("reset lock_timeout")
     }
 
     private func migrateAlone() async throws -> [String] {

@@ -47,6 +47,7 @@ enum SQL {
     static let doctorLocks = statement("doctor_locks")
     static let doctorBlocked = statement("doctor_blocked")
     static let doctorOverdue = statement("doctor_overdue")
+    static let migrating = statement("migrating")
     static let outcome = statement("outcome")
     static let retryTasks = statement("retry_tasks")
     static let cancelTasks = statement("cancel_tasks")

@@ -81,6 +81,8 @@ struct SignalLink: Sendable {
                 return (previously, false)
             }
         }
+        // The row is seen by others only when we hold its lock.
+        try await connection.script("begin")
         let process = ProcessIdentity.current
         let rows = try await connection.execute(
             SQL.register,
@@ -89,7 +91,13 @@ struct SignalLink: Sendable {
                 .text(HarkVersion.current), options.incarnation.map { .text($0) } ?? .null, queues, slots,
             ])
         guard let row = rows.first else { throw PostgresError(message: "the registration of this worker returned no row") }
-        return (try row.int32(0), previously != nil)
+        let worker = try row.int32(0)
+        guard try row.bool("locked") else {
+            try await connection.script("rollback")
+            throw PostgresError(message: "another session holds the lock of worker \(worker), which was to be ours; who that is stands in pg_locks")
+        }
+        try await connection.script("commit")
+        return (worker, previously != nil)
     }
 
     func arm(_ queues: [String]) async throws -> Bool {

@@ -19,7 +19,7 @@ public enum TelemetryEvent: Sendable {
     /// No runner here has this function: the task waits, blocked by function.
     case blocked(ClaimedTask)
     /// A function did not end when it was asked to; its slot stays taken.
-    case deaf(Claim, function: String)
+    case deaf(Claim, function: String, queue: String, attempt: Int)
     /// A task of a dead worker was given back (`ready`, `scheduled`), or finished (`failed`, `cancelled`).
     case rescued(task: Int64, from: Int32, state: String)
     /// What still runs at this moment (on the loop's clock) is stopped. Comes again when that is brought forward.

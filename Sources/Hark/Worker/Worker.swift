@@ -37,6 +37,8 @@ public actor Worker: Service {
     /// What speaks on `work`, as long as we have that and a number.
     private var store: Store?
     private var workerID: Int32?
+    /// Our row was gone, and the brain does not know yet.
+    private var isRenewed = false
     private var alarm: (at: Duration, timer: PQ.Timer)?
     private var suspended = EventLoop.suspended
     private var fatal: HarkError?
@@ -240,16 +242,24 @@ public actor Worker: Service {
     }
 
     private func connectSignal() async throws {
+        let queues = options.queues
         let link = try await SignalLink.open(
             options, previously: workerID, functions: Set(runnerOf.keys), on: loop,
             heard: { [weak self] message in self?.post { $0.heard(message) } },
             closed: { [weak self] link, reason in self?.post { $0.lostSignal(link, reason) } })
         guard !hasEnded else { return await link.connection.close() }
-        signal = link
         workerID = link.worker
+        isRenewed = isRenewed || link.renewed
+        guard options.queues == queues else {
+            await link.connection.close()
+            throw PostgresError(message: "the configuration has changed while the worker connected")
+        }
+        signal = link
         makeStore()
         telemetry(.joined(worker: link.worker))
-        tell(.joined(worker: link.worker, renewed: link.renewed))
+        let renewed = isRenewed
+        isRenewed = false
+        tell(.joined(worker: link.worker, renewed: renewed))
     }
 
     private func lostSignal(_ link: ObjectIdentifier, _ reason: String) {

@@ -50,8 +50,8 @@ final class TaskLog {
             }
         case .late(let claim):
             say(.late, .warning, "its outcome came too late, it belongs to another worker by now; nothing was changed", task: claim.id)
-        case .deaf(let claim, let function):
-            say(.deaf, .warning, "does not end although it was asked to; its slot stays taken", claim.id, function, "", 1)
+        case .deaf(let claim, let function, let queue, let attempt):
+            say(.deaf, .warning, "does not end although it was asked to; its slot stays taken", claim.id, function, queue, attempt)
         case .refused(let reason): say(.refused, .error, "the database refuses what a worker has to do: \(reason); trying again until it does not")
         case .accepted: say(.accepted, .info, "the database accepts again what a worker has to do")
         case .written, .asleep, .ready: break

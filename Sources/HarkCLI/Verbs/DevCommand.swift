@@ -30,7 +30,7 @@ struct DevCommand: AsyncParsableCommand {
             configuration.functionsDirectory = Sourced(value: "./functions", origin: .builtIn)
         }
         let functions = try Executables.runners(configuration).reduce(into: HarkMain.functions.names) { $0.formUnion($1.functions) }
-        let place = try DevDirectory.choose(directory)
+        let place = try DevDirectory.choose(directory ?? environment("HARK_DEV_DIRECTORY"))
         note(terminal.styled("Starting PostgreSQL in \(place) ...", .dim))
         let cluster: PrivateCluster
         do { cluster = try await PrivateCluster(in: place) } catch { throw Failure(Exit.configuration, "\(error)") }
@@ -58,7 +58,7 @@ struct DevCommand: AsyncParsableCommand {
         configuration.database = Sourced(value: conninfo, origin: .flag("hark dev"))
         configuration.signalDatabase = Sourced(value: nil, origin: .builtIn)
         let connection = try await DatabaseOptions.connect(configuration.database)
-        let applied = try await Migrator(connection).migrate()
+        let applied = try await Migrator(connection).migrate { note("hark: \(Harmless.line($0))") }
         await connection.close()
         if !applied.isEmpty { note(Terminal.stderr.styled("Applied \(applied.count) \(applied.count == 1 ? "migration" : "migrations").", .dim)) }
     }

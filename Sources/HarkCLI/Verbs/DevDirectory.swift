@@ -6,16 +6,19 @@ internal import Hark
 /// PostgreSQL refuses to run as root, so for root it runs as the user postgres, which must be able to get to the
 /// directory. When it cannot get here (/root is closed to it), a directory of its own under /var/lib is used.
 enum DevDirectory {
-    static func choose(_ wanted: String?) throws -> String {
-        if let wanted = wanted ?? environment("HARK_DEV_DIRECTORY"), !wanted.isEmpty { return absolute(wanted) }
-        let here = absolute(".hark")
-        if geteuid() != 0 {
-            guard access(absolute("."), W_OK) == 0 || isDirectory(here) else {
+    /// - Parameters:
+    ///   - wanted: what the command line or the environment says.
+    ///   - here: the current directory.
+    static func choose(_ wanted: String?, here: String = currentDirectory, isRoot: Bool = geteuid() == 0) throws -> String {
+        if let wanted, !wanted.isEmpty { return absolute(wanted, from: here) }
+        let place = absolute(".hark", from: here)
+        if !isRoot {
+            guard access(here, W_OK) == 0 || isDirectory(place) else {
                 throw Failure(Exit.configuration, "this directory cannot be written to\nName another one: hark dev --directory ~/.hark")
             }
-            return here
+            return place
         }
-        if isOpenToAll(absolute(".")) { return here }
+        if isOpenToAll(here) { return place }
         return isOpenToAll("/var/lib") ? "/var/lib/hark-dev" : "/var/tmp/hark-dev"
     }
 
@@ -35,11 +38,14 @@ enum DevDirectory {
         }
     }
 
-    private static func absolute(_ path: String) -> String {
-        if path.hasPrefix("/") { return path }
+    private static func absolute(_ path: String, from here: String) -> String {
+        path.hasPrefix("/") ? path : here == "/" ? "/\(path)" : "\(here)/\(path)"
+    }
+
+    /// `.` when it has been removed.
+    private static var currentDirectory: String {
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-        guard getcwd(&buffer, buffer.count) != nil else { return path }
-        let here = String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        return path == "." ? here : here == "/" ? "/\(path)" : "\(here)/\(path)"
+        guard getcwd(&buffer, buffer.count) != nil else { return "." }
+        return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 }

@@ -28,7 +28,7 @@ struct MigrateCommand: AsyncParsableCommand {
             let migrator = Migrator(client.connection)
             if status { return try report(try await migrator.applied()) }
             do {
-                let names = try await migrator.migrate()
+                let names = try await migrator.migrate { note("hark: \(Harmless.line($0))") }
                 for name in names { say("applied \(name)") }
                 if names.isEmpty { say("The schema is up to date.") }
             } catch let error as PostgresError where error.sqlState == "42501" {

@@ -75,6 +75,31 @@ struct DoctorTests {
         }
     }
 
+    @Test("who keeps a worker from sleeping is named, whether a session or a prepared transaction")
+    func silent() async throws {
+        try await Bench.with { bench in
+            let client = try await bench.database.connect()
+            // Nobody sleeps yet, so the insert does not ring, and its transaction can be prepared.
+            try await client.script("begin; insert into hark.tasks (function) values ('echo'); prepare transaction 'it''s prepared'")
+            let stranger = try await bench.database.connect()
+            _ = try await stranger.execute("select pg_advisory_lock_shared(hark.silent_class(), hark.bucket('default'))")
+            let code = try await bench.work { worker in
+                try await worker.line("listening")
+                try await worker.line("polling, for now: somebody has held the doorbell's SILENT lock")
+                let result = try await bench.hark("doctor")
+                #expect(result.out.contains("the prepared transaction 'it''s prepared' has held"))
+                #expect(result.out.contains("rollback prepared 'it''s prepared';"))
+                #expect(result.out.contains("process \(stranger.backendPid)"))
+                try await client.script("commit prepared 'it''s prepared'")
+                try await worker.line("task 1 echo: completed")
+                worker.send(SIGTERM)
+            }
+            #expect(code == 0)
+            await stranger.close()
+            await client.close()
+        }
+    }
+
     @Test("no schema is wrong; no server is 69")
     func nothingThere() async throws {
         try await Bench.with(migrated: false) { bench in

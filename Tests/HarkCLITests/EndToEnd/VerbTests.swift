@@ -27,6 +27,20 @@ struct VerbTests {
         }
     }
 
+    @Test("a migrate that has to wait says for whom, and goes on when it may")
+    func migrateWaits() async throws {
+        try await Bench.with(migrated: false) { bench in
+            let other = try await bench.database.connect()
+            _ = try await other.execute("select pg_advisory_lock(7311041209552301)")
+            let code = try await HarkProcess.start(["migrate"], environment: bench.environment) { migrate in
+                try await migrate.line("waiting for process \(other.backendPid) (hark) of the server, which holds the lock of migrations")
+                await other.close()
+            }
+            #expect(code == 0)
+            #expect(try await bench.hark("migrate", "--status").code == 0)
+        }
+    }
+
     @Test("migrate --sql needs no database and prints what psql can run")
     func migrateSQL() async throws {
         let result = try await HarkProcess.run("migrate", "--sql", environment: ["HARK_DATABASE": "host=/nowhere"])
@@ -88,9 +102,11 @@ struct VerbTests {
         #expect(!result.err.contains("pass%zz"))
     }
 
-    @Test("a database that cannot be reached is one sentence and 69", arguments: ["list", "stats", "workers", "migrate"])
-    func unreachable(verb: String) async throws {
-        let result = try await HarkProcess.run(verb, "--database", "host=/nowhere password=secret")
+    @Test("a database that cannot be reached is one sentence and 69", arguments: [
+        "list", "stats", "workers", "migrate", "enqueue f", "enqueue f --wait", "show 1", "wait 1", "retry 1", "cancel 1",
+    ])
+    func unreachable(command: String) async throws {
+        let result = try await HarkProcess.run(command.split(separator: " ").map(String.init) + ["--database", "host=/nowhere password=secret"])
         #expect(result.code == 69)
         #expect(result.err.split(separator: "\n").count == 1)
         #expect(result.err.contains("cannot be reached"))

@@ -100,27 +100,39 @@ struct WorkTests {
         }
     }
 
-    @Test("after kill -9 what ran is ended, and all twenty tasks run again at once, before any poll")
-    func killed() async throws {
+    @Test("bad programs of every kind fail with a readable error, and their neighbours are run")
+    func badPrograms() async throws {
         try await Bench.with { bench in
-            _ = try await bench.sql("insert into hark.tasks (function) select 'stay' from generate_series(1, 20)")
-            // The only poll is a minute away, and the grace of a worker that nobody can ask five seconds.
-            let environment = ["HARK_POLL_INTERVAL": "1m"]
-            let first = try await bench.work("--queue", "default=20", environment: environment) { worker in
-                for task in 1...20 { try await worker.line("task \(task) stay | staying") }
-                worker.send(SIGKILL)
+            let directory = bench.functions
+            for (name, text) in [
+                ("one", "echo 'the disk is full' >&2; exit 1"), ("flood", "exec yes"), ("garbage", "printf '\\377\\000{]'"), ("shut", "exec <&-; echo done"),
+                ("stubborn", "trap '' TERM; while :; do sleep 0.1; done"),
+            ] {
+                try Bench.write("#!/bin/sh\n\(text)\n", to: "\(directory)/\(name)", mode: 0o755)
             }
-            #expect(first == 128 + SIGKILL)
-            #expect(try bench.leftovers().count == 20)
-            let second = try await bench.work("--queue", "default=20", environment: environment) { worker in
-                try await worker.line("20 processes of a worker that died here still ran, and were killed")
-                for task in 1...20 { try await worker.line("task \(task) stay #2 | staying") }
-                #expect(try bench.leftovers().count == 20, "not two of one task at a time")
-                worker.send(SIGTERM)
-                worker.send(SIGTERM)
-            }
-            #expect(second == 0)
-            #expect(try bench.leftovers().isEmpty)
+            try Bench.write("#!/no/such/interpreter\n", to: "\(directory)/lost", mode: 0o755)
+            try Bench.write("#!/bin/sh\n", to: "\(directory)/plain", mode: 0o644)
+            try Bench.write("[functions.plain]\ncommand = [\"\(directory)/plain\"]\n", to: "\(directory)/hark.toml")
+            _ = try await bench.sql(
+                """
+                insert into hark.tasks (function, args, max_attempts, timeout)
+                select f, jsonb_build_array(n), 1, case f when 'stubborn' then interval '300 ms' end
+                from unnest(array['one', 'echo', 'flood', 'echo', 'garbage', 'echo', 'shut', 'stubborn', 'echo', 'lost', 'echo', 'plain', 'echo']) with ordinality x (f, n)
+                """)
+            let code = try await bench.work("--config", "\(directory)/hark.toml", "--until-empty", environment: ["HARK_STOP_GRACE": "100ms"]) { _ in }
+            #expect(code == 0)
+            let ends = try await bench.sql(
+                "select string_agg(concat_ws(' | ', function, state, errors -> 0 ->> 'message', errors -> 0 ->> 'detail', result #>> '{}'), E'\\n' order by id) from hark.tasks where function <> 'echo'")
+            #expect(ends == """
+                one | failed | exited with code 1 | the disk is full
+                flood | failed | printed more than 1 MiB on stdout and was stopped
+                garbage | completed | \u{FFFD}\u{FFFD}{]
+                shut | completed | done
+                stubborn | failed | ran longer than its timeout of 0.3 s and was stopped
+                lost | failed | cannot start: \(directory)/lost asks for the interpreter /no/such/interpreter, which does not exist here
+                plain | failed | cannot start: \(directory)/plain is not executable (chmod +x)
+                """)
+            #expect(try await bench.sql("select count(*)::text from hark.tasks where function = 'echo' and state = 'completed' and result = args") == "6")
         }
     }
 

@@ -23,9 +23,15 @@ struct SimulatedWorld {
     private enum Happening {
         case event(WorkerEvent)
         case arrive(Trip, TripFailure?)
-        case arm(Set<String>), disarm, quiet
+        case arm(Set<String>), disarm, quiet(Set<String>)
         case connect(Link)
         case insert
+        /// Of a row whose insert has decided long before whether to ring.
+        case commit(Int64, Row, rings: Bool)
+        /// A stranger gives back the SILENT lock.
+        case giveBack(String)
+        case configure([String: Int])
+        case resume(slept: Duration)
         case breakLink(Link)
         case function(Claim, Outcome)
         case left
@@ -45,13 +51,21 @@ struct SimulatedWorld {
     private var up: [Link: Bool] = [.signal: false, .work: false]
     private var asleep = false
     private var bellsInFlight = 0
+    /// How many hold SILENT, by queue.
+    private var silent: [String: Int] = [:]
+    /// What the brain has written, as the database took it; and what it has heard of that.
+    private var taken: [Claim: Write.Verb] = [:]
+    private var confirmed: Set<Claim> = []
     private var givenUp = false
     private var claimedAfterDrain = false
     private var draining = false
     private var runningNow: [Claim: String] = [:]
     private var deaf: Set<Claim> = []
     private var wakes = 0
-    private let slots: [String: Int]
+    /// Of the settings in force, and the most that there ever were.
+    private var slots: [String: Int]
+    private var most: [String: Int]
+    private var settings = WorkerState.Settings()
     let faults: Bool
     let calm: Bool
 
@@ -63,8 +77,8 @@ struct SimulatedWorld {
         self.faults = faults
         self.calm = calm
         slots = ["a": Int.random(in: 1...4, using: &random), "b": Int.random(in: 1...3, using: &random)]
-        var settings = WorkerState.Settings()
-        settings.queues = [QueueSettings(name: "a", slots: slots["a"] ?? 1), QueueSettings(name: "b", slots: slots["b"] ?? 1)]
+        most = slots
+        settings.queues = Self.queues(slots)
         settings.functions = ["f"]
         settings.retry = RetryPolicy(base: .milliseconds(100), cap: .seconds(3))
         settings.batch = Int.random(in: 1...6, using: &random)
@@ -77,6 +91,20 @@ struct SimulatedWorld {
             for _ in 0..<Int.random(in: 0...6, using: &random) {
                 plan(.milliseconds(Int.random(in: 0...25_000, using: &random)), .breakLink(Bool.random(using: &random) ? .work : .signal))
             }
+        }
+        for _ in 0..<Int.random(in: 0...2, using: &random) {
+            // Up to a minute: then the worker polls meanwhile.
+            let (queue, hold) = (Bool.random(using: &random) ? "a" : "b", Duration.milliseconds(Int.random(in: 1...60_000, using: &random)))
+            silent[queue, default: 0] += 1
+            plan(hold, .giveBack(queue))
+        }
+        for _ in 0..<Int.random(in: 0...3, using: &random) {
+            let choice = ["a": Int.random(in: 0...5, using: &random), "b": Int.random(in: 0...4, using: &random)]
+            plan(.milliseconds(Int.random(in: 0...25_000, using: &random)), .configure(choice))
+        }
+        plan(.seconds(26), .configure(slots))
+        for _ in 0..<Int.random(in: 0...2, using: &random) {
+            plan(.milliseconds(Int.random(in: 0...25_000, using: &random)), .resume(slept: .milliseconds(Int.random(in: 500...60_000, using: &random))))
         }
         if let drainAfter { plan(drainAfter, .event(.drain(timeout: .seconds(Int.random(in: 0...8, using: &random))))) }
         let first = brain.start(now: now)
@@ -96,8 +124,8 @@ struct SimulatedWorld {
         }
     }
 
-    /// Every task has come to an end.
-    var isDone: Bool { rows.values.allSatisfy { $0.state == "finished" } }
+    /// Every task has come to an end, and the worker knows.
+    var isDone: Bool { rows.values.allSatisfy { $0.state == "finished" } && brain.outbox.isEmpty }
     var unfinished: [Int64: Row] { rows.filter { $0.value.state != "finished" } }
 
     /// The rows by id: a dictionary's own order is another one in each process, and a seed could not be replayed.
@@ -145,16 +173,26 @@ struct SimulatedWorld {
             if link == .signal { armed = [] }
             plan(latency(), .event(.disconnected(link, reason: "cut")))
         case .insert: insert()
+        case .commit(let id, let row, let rings):
+            rows[id] = row
+            if rings { deliverBell(row.queue) } else { silent[row.queue, default: 0] -= 1 }
+        case .giveBack(let queue): silent[queue, default: 0] -= 1
+        case .configure(let new):
+            slots = new
+            most.merge(new, uniquingKeysWith: max)
+            settings.queues = Self.queues(new)
+            try tell(.configured(settings))
+        case .resume(let slept): try resume(slept)
         case .arrive(let trip, let failure): try arrive(trip, failure)
         case .arm(let queues):
             guard up[.signal] == true else { return }
             armed = queues
-            try tell(.armed(quiet: Int.random(in: 0...4, using: &random) != 0))
+            try tell(.armed(quiet: isQuiet(queues) && Int.random(in: 0...4, using: &random) != 0))
         case .disarm:
             guard up[.signal] == true else { return }
             armed = []
             try tell(.disarmed)
-        case .quiet: if up[.signal] == true { try tell(.quiet(Bool.random(using: &random))) }
+        case .quiet(let queues): if up[.signal] == true { try tell(.quiet(isQuiet(queues) && Bool.random(using: &random))) }
         case .function(let claim, let outcome):
             guard runningNow.removeValue(forKey: claim) != nil else { return }
             try tell(.finished([(claim, outcome)]))
@@ -168,12 +206,32 @@ struct SimulatedWorld {
         let future = Int.random(in: 0...5, using: &random) == 0
         let runAt = future ? now + .milliseconds(Int.random(in: 1...9_000, using: &random)) : now
         let priority = Int.random(in: 0...4, using: &random) == 0 ? Int.random(in: -10...10, using: &random) : 0
-        rows[positions] = Row(queue: queue, priority: priority, position: positions, runAt: runAt, state: future ? "scheduled" : "ready")
+        let row = Row(queue: queue, priority: priority, position: positions, runAt: runAt, state: future ? "scheduled" : "ready")
+        if Int.random(in: 0...3, using: &random) == 0 {
+            // Decides now and commits later: immediate constraints, or a prepared transaction.
+            let rings = armed.contains(queue) && up[.signal] == true
+            if !rings { silent[queue, default: 0] += 1 }
+            return plan(.milliseconds(Int.random(in: 0...5_000, using: &random)), .commit(positions, row, rings: rings))
+        }
+        rows[positions] = row
         ring(queue)
     }
 
+    private func isQuiet(_ queues: Set<String>) -> Bool { queues.allSatisfy { silent[$0] ?? 0 == 0 } }
+
+    /// The clocks of everybody else have gone on, and with faults they may have taken us for dead.
+    private mutating func resume(_ slept: Duration) throws {
+        for (id, row) in rows where row.state == "scheduled" { rows[id]?.runAt = row.runAt - slept }
+        if faults, !givenUp, Bool.random(using: &random) { giveUp() }
+        try tell(.resumed(after: slept))
+    }
+
     private mutating func ring(_ queue: String) {
-        guard armed.contains(queue), up[.signal] == true else { return }
+        if armed.contains(queue) { deliverBell(queue) }
+    }
+
+    private mutating func deliverBell(_ queue: String) {
+        guard up[.signal] == true else { return }
         bellsInFlight += 1
         plan(latency(), .event(.bell(queue: queue)))
     }
@@ -184,17 +242,23 @@ struct SimulatedWorld {
             if case .connectionLost = failure {
                 up[.work] = false
                 // The server may have committed before the line was cut.
-                if Bool.random(using: &random) { _ = perform(trip) }
+                if Bool.random(using: &random) { _ = try perform(trip) }
                 plan(latency(), .event(.disconnected(.work, reason: "cut")))
             }
             asleep = false
             return try tell(.tripFailed(failure))
         }
-        try tell(.tripped(perform(trip)))
+        let result = try perform(trip)
+        // Our own notification comes back, unless the listener has gone deaf.
+        if let nonce = trip.proof, up[.signal] == true, !faults || Int.random(in: 0...4, using: &random) != 0 {
+            plan(latency(), .event(.proof(nonce: nonce)))
+        }
+        confirmed.formUnion(result.written)
+        try tell(.tripped(result))
     }
 
     /// The database's side of a round trip.
-    private mutating func perform(_ trip: Trip) -> TripResult {
+    private mutating func perform(_ trip: Trip) throws -> TripResult {
         var result = TripResult(took: .milliseconds(1))
         if trip.beat != nil {
             // Now and then somebody has taken us for dead: our claims are other people's, and our row is gone until we register anew.
@@ -203,10 +267,14 @@ struct SimulatedWorld {
         }
         result.held = Set(trip.held.filter { rows[$0.id]?.token == $0.token })
         for write in trip.writes {
+            if let before = taken[write.claim], before != write.verb {
+                throw Violation(description: "task \(write.claim.id) was written as \(before), and then as \(write.verb) for the same claim")
+            }
             guard rows[write.claim.id]?.token == write.claim.token else { continue }
             // Somebody holds the row locked: not written this time.
             if faults, Int.random(in: 0...9, using: &random) == 0 { continue }
             result.written.insert(write.claim)
+            taken[write.claim] = write.verb
             settle(write)
         }
         if let known = trip.known {
@@ -290,13 +358,14 @@ struct SimulatedWorld {
                 plan(latency(), .event(.disconnected(link, reason: "dropped")))
             case .trip(let trip):
                 if draining, trip.look != nil { throw Violation(description: "claims after the drain began") }
+                try check(trip)
                 plan(latency(), .arrive(trip, trip.writes.isEmpty && trip.look == nil ? nil : fault()))
             case .arm(let queues):
                 plan(latency(), .arm(Set(queues)))
             case .disarm:
                 asleep = false
                 plan(latency(), .disarm)
-            case .askQuiet: plan(latency(), .quiet)
+            case .askQuiet(let queues): plan(latency(), .quiet(Set(queues)))
             case .beat, .report(.trouble), .report(.late): break
             case .run(let tasks): for task in tasks { begin(task) }
             case .stop(let claim, let reason): stop(claim, reason)
@@ -347,8 +416,22 @@ struct SimulatedWorld {
 
     // MARK: - What must always hold
 
+    private static func queues(_ slots: [String: Int]) -> [QueueSettings] {
+        slots.sorted { $0.key < $1.key }.filter { $0.value > 0 }.map { QueueSettings(name: $0.key, slots: $0.value) }
+    }
+
+    /// What is asked of the database fits the settings in force, and what it has confirmed is not said again.
+    private func check(_ trip: Trip) throws {
+        for asked in trip.look?.queues ?? [] {
+            let room = max((slots[asked.queue] ?? 0) - runningNow.values.filter { $0 == asked.queue }.count, 0)
+            if asked.room > room { throw Violation(description: "claims \(asked.room) of \(asked.queue), which has room for \(room)") }
+        }
+        if let again = trip.writes.first(where: { confirmed.contains($0.claim) }) { throw Violation(description: "writes \(again) again, which was confirmed") }
+        if Set(trip.writes.map(\.claim)).count < trip.writes.count { throw Violation(description: "writes a claim twice in one trip") }
+    }
+
     private func check() throws {
-        for (queue, most) in slots {
+        for (queue, most) in most {
             let running = runningNow.values.filter { $0 == queue }.count
             if running > most { throw Violation(description: "\(running) tasks of \(queue) run in \(most) slots") }
         }
@@ -358,6 +441,8 @@ struct SimulatedWorld {
         guard asleep, !working, bellsInFlight == 0, up[.signal] == true, up[.work] == true, brain.tripsFrom <= now else { return }
         // Without a row in hark.workers nothing is claimed; the next beat tells.
         guard !givenUp else { return }
+        // After a suspend it waits for its own notification.
+        guard !brain.isUnproven else { return }
         for (id, row) in inOrder where row.state == "ready" || (row.state == "scheduled" && row.runAt < now) {
             let running = runningNow.values.filter { $0 == row.queue }.count
             if running < slots[row.queue] ?? 0, brain.nextWake ?? .seconds(9_999) > now {

@@ -26,6 +26,9 @@ struct WorkerStateRandomTests {
         await forEachSeed { seed in
             var world = SimulatedWorld(seed: seed, faults: true)
             try world.run(inserts: 80, drainAfter: nil)
+            let (unfinished, ended) = (world.unfinished.count, world.ended)
+            #expect(unfinished == 0, "seed \(seed)")
+            #expect(!ended, "seed \(seed)")
         }
     }
 

@@ -290,6 +290,23 @@ struct ExecutableRunnerTests {
         #expect(shop.files.isEmpty)
     }
 
+    @Test("cancelling the runner stops all children, by force if need be, and gives back what they ran")
+    func cancelled() async throws {
+        let runner = try shell([
+            "mild": "trap 'exit 0' TERM; echo $$ >&2; while :; do sleep 0.05; done", "stubborn": "trap '' TERM; echo $$ >&2; while :; do sleep 1000; done",
+        ]) { $0.grace = .milliseconds(100) }
+        let outlet = CollectingOutlet()
+        let run = Task { await runner.run(outlet) }
+        runner.start([claimed("mild"), claimed("stubborn"), claimed("mild")])
+        #expect(await outlet.until { $0.lines.count == 3 })
+        run.cancel()
+        await run.value
+        #expect(outlet.outcomes.map(\.outcome) == [.released, .released, .released])
+        let pids = outlet.lines.compactMap { pid_t($0.text) }
+        #expect(pids.count == 3)
+        for pid in pids { #expect(!lives(pid)) }
+    }
+
     @Test("what stays in the process group dies with its task")
     func group() async throws {
         let outlet = CollectingOutlet()

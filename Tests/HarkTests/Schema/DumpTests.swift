@@ -12,7 +12,7 @@ struct DumpTests {
 
     @Test(
         "the migrations yield the schema that is committed",
-        .enabled("schema.sql is in the words of PostgreSQL 15") { try await TestServer.shared.database().majorVersion() == 15 })
+        .enabled("NOT COMPARED: schema.sql is in the words of PostgreSQL 15, and this server has another version") { try await TestServer.shared.database().majorVersion() == 15 })
     func committed() async throws {
         let database = try await TestServer.shared.migrated()
         let dump = try await database.dump()

@@ -1,4 +1,5 @@
 @testable import Hark
+import HarkCluster
 import HarkMigrations
 import PQ
 import TestSupport
@@ -18,6 +19,27 @@ struct GrantTests {
             #expect(before?.contains("hark_enqueuer") == true || before?.contains("hark_viewer") == true)
             #expect(try await client.value("select string_agg(rolname, ' ' order by rolname) from pg_roles where rolname ~ '^hark_' and not rolcanlogin and not rolsuper and not rolcreaterole") == "hark_enqueuer hark_owner hark_viewer hark_worker")
         }
+    }
+
+    @Test("hark_owner, made first as Operating.md says, owns everything that a member of it migrates")
+    func owner() async throws {
+        let cluster = try await TestServer.own()
+        let info = try Conninfo(cluster.conninfo())
+        let admin = try await Connection.connect(info, on: testLoop, timeout: .seconds(30))
+        for line in ["create role deploy login", "create role hark_owner nologin", "grant create on database postgres to hark_owner", "grant hark_owner to deploy"] {
+            try await admin.script(line)
+        }
+        // What PGOPTIONS says.
+        let deploy = try await Connection.connect(info.with("user", "deploy").with("options", "-c role=hark_owner"), on: testLoop, timeout: .seconds(30))
+        #expect(try await Migrator(deploy).migrate() == MigratorTests.names)
+        try await admin.script(Migration.grants)
+        #expect(try await admin.value("select nspowner::regrole::text from pg_namespace where nspname = 'hark'") == "hark_owner")
+        #expect(try await admin.value("select string_agg(distinct relowner::regrole::text, ' ') from pg_class where relnamespace = 'hark'::regnamespace") == "hark_owner")
+        try await admin.script("create role runner login; grant hark_worker to runner")
+        try await TestWorker.with(TestWorker(info.with("user", "runner"))) { try await $0.written(try await admin.enqueue("noop")) }
+        await deploy.close()
+        await admin.close()
+        await cluster.end()
     }
 
     @Test("an enqueuer may set every public column, has the id returned, and may leave a duplicate out")
@@ -134,7 +156,7 @@ struct GrantTests {
             #expect(try await viewer.execute(SQL.show, [.int64(1)]).count == 1)
             for sql in [
                 "insert into hark.tasks (function) values ('f')", "update hark.tasks set state = 'cancelled'", "delete from hark.tasks",
-                "select * from hark.cancel('{1}')", "update hark.workers set state = 'paused'", "delete from hark.migrations", "select from hark.tasks for update",
+                "select * from hark.cancel('{1}')", "update hark.workers set state = 'draining'", "delete from hark.migrations", "select from hark.tasks for update",
             ] {
                 #expect(try await viewer.refusal(sql)?.sqlState == "42501", "\(sql)")
             }

@@ -42,6 +42,25 @@ struct MigratorTests {
         }
     }
 
+    @Test("who holds the lock of migrations is named, and waited for")
+    func held() async throws {
+        try await withEmptyDatabase { database, client in
+            let stranger = try await Connection.connect(database.conninfo.with("application_name", "somebody"), on: testLoop, timeout: .seconds(30))
+            _ = try await stranger.execute("select pg_advisory_lock($1)", [.int64(Migrator.lock)])
+            let said = Events<String>()
+            let migrating = Task {
+                let names = try await Migrator(client, patience: .milliseconds(50)).migrate { said.add($0) }
+                return try await (names, client.value("show lock_timeout"))
+            }
+            try await said.wait(count: 1, "it says whom it waits for")
+            #expect(said.all == ["waiting for process \(stranger.backendPid) (somebody) of the server, which holds the lock of migrations"])
+            await stranger.close()
+            let (names, timeout) = try await migrating.value
+            #expect(names == Self.names)
+            #expect(timeout == "0")
+        }
+    }
+
     @Test("a later migration is applied to a database that has the earlier ones, and its tasks stay")
     func upgrade() async throws {
         try await withEmptyDatabase { _, client in

@@ -24,13 +24,13 @@ struct MirrorTests {
         for kind in written { #expect(AttemptError.Kind(rawValue: kind) != nil, "\(kind)") }
     }
 
-    @Test("the states that SQL speaks of are the seven of a task and the four of a worker")
+    @Test("the states that SQL speaks of are the seven of a task and the three of a worker")
     func states() async throws {
         try await withDatabase { _, client in
             let ofTask = try await words("state must be one of Hark''s seven states", client)
-            let ofWorker = try await words("state must be starting, working, paused or draining", client)
+            let ofWorker = try await words("state must be starting, working or draining", client)
             #expect(ofTask == ["ready", "running", "scheduled", "blocked", "completed", "failed", "cancelled"])
-            #expect(ofWorker == ["starting", "working", "paused", "draining"])
+            #expect(ofWorker == ["starting", "working", "draining"])
             // state = 'ready', state <> 'running', state in ('scheduled', 'ready')
             let spoken = Self.sql.matches(of: /state (?:=|<>|in) \(?((?:'\w+'(?:, )?)+)/).flatMap { $0.1.matches(of: /\w+/).map { String($0.0) } }
             #expect(Set(ofTask).isSubset(of: spoken), "the search above finds nothing any more")

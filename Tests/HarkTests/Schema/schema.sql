@@ -293,7 +293,7 @@ CREATE TABLE hark.workers (
     incarnation text,
     started_at timestamp with time zone DEFAULT now() NOT NULL,
     beat_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT "state must be starting, working, paused or draining" CHECK ((state = ANY (ARRAY['starting'::text, 'working'::text, 'paused'::text, 'draining'::text])))
+    CONSTRAINT "state must be starting, working or draining" CHECK ((state = ANY (ARRAY['starting'::text, 'working'::text, 'draining'::text])))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='500', vacuum_truncate=off);
 

@@ -12,6 +12,7 @@ struct DoorbellTests {
         try await withDatabase { database, client in
             try await TestWorker.with(TestWorker(database.conninfo)) { worker in
                 try await worker.asleep()
+                try await client.earlyLooksAreOver()
                 let id = try await client.enqueue("add", "[3, 14]")
                 try await worker.written(id)
                 #expect(try await client.value("select result::text from hark.tasks where id = $1", [.int64(id)]) == "17")
@@ -27,6 +28,7 @@ struct DoorbellTests {
             let id = try await inserter.enqueue("noop")
             try await TestWorker.with(TestWorker(database.conninfo)) { worker in
                 try await worker.asleep()
+                try await client.earlyLooksAreOver()
                 try await inserter.script("commit")
                 try await worker.started(id)
             }
@@ -40,6 +42,7 @@ struct DoorbellTests {
             try await inserter.script("begin isolation level repeatable read; select 1")
             try await TestWorker.with(TestWorker(database.conninfo)) { worker in
                 try await worker.asleep()
+                try await client.earlyLooksAreOver()
                 let id = try await inserter.enqueue("noop")
                 try await inserter.script("commit")
                 try await worker.started(id)
@@ -50,12 +53,19 @@ struct DoorbellTests {
     @Test("a rollback wakes nobody, and what comes after it does")
     func rollback() async throws {
         try await withDatabase { database, client in
-            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+            let queues = [QueueSettings(name: "undone"), QueueSettings(name: "done")]
+            try await TestWorker.with(TestWorker(database.conninfo, queues: queues)) { worker in
                 try await worker.asleep()
-                try await client.script("begin; insert into hark.tasks (function) values ('noop'); rollback")
-                let id = try await client.enqueue("noop")
+                try await client.earlyLooksAreOver()
+                let (bells, observer) = try await listening(on: database)
+                try await client.script("begin; insert into hark.tasks (function, queue) values ('noop', 'undone'); rollback")
+                let id = try await client.enqueue("noop", "[]", "queue", "'done'")
                 try await worker.started(id)
+                // Bells come in the order of the commits, so one of the rollback would be the first.
+                try await bells.wait(count: 1, "the bell of the second insert")
+                #expect(bells.all.map(\.payload) == ["done"])
                 #expect(worker.startedTasks == [id])
+                await observer.close()
             }
         }
     }
@@ -66,6 +76,7 @@ struct DoorbellTests {
             let queues = [QueueSettings(name: "a"), QueueSettings(name: "b")]
             try await TestWorker.with(TestWorker(database.conninfo, queues: queues)) { worker in
                 try await worker.asleep()
+                try await client.earlyLooksAreOver()
                 _ = try await client.copyIn("copy hark.tasks (function, queue) from stdin", Array("noop\ta\nnoop\tb\nnoop\ta\n".utf8))
                 try await worker.told.wait("three tasks are written") { $0.outcomes(3) }
                 try await client.script("insert into hark.tasks (function, queue) values ('noop', 'b'), ('noop', 'a')")
@@ -78,18 +89,18 @@ struct DoorbellTests {
     func conflict() async throws {
         try await withDatabase { database, client in
             let first = try await client.enqueue("noop", "[]", "unique_key, run_at", "'k', now() + interval '1 hour'")
-            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+            let queues = [QueueSettings(name: "default"), QueueSettings(name: "next")]
+            try await TestWorker.with(TestWorker(database.conninfo, queues: queues)) { worker in
                 try await worker.asleep()
-                let listener = Events<PQ.Notification>()
-                let observer = try await database.connect(onNotification: { listener.add($0) })
-                for bucket in 0..<256 { _ = try await observer.execute("listen hark_bell_\(bucket)") }
+                try await client.earlyLooksAreOver()
+                let (bells, observer) = try await listening(on: database)
                 let nothing = try await client.execute(
                     "insert into hark.tasks (function, unique_key) values ('noop', 'k') on conflict (unique_key) where unique_key is not null do nothing returning id")
                 #expect(nothing.isEmpty)
-                let id = try await client.enqueue("noop", "[]", "unique_key", "'other'")
+                let id = try await client.enqueue("noop", "[]", "unique_key, queue", "'other', 'next'")
                 try await worker.started(id)
-                try await listener.wait(count: 1, "the bell of the second insert")
-                #expect(listener.all.count == 1)
+                try await bells.wait(count: 1, "the bell of the second insert")
+                #expect(bells.all.map(\.payload) == ["next"])
                 #expect(try await client.state(of: first) == "scheduled")
                 await observer.close()
             }
@@ -101,6 +112,7 @@ struct DoorbellTests {
         try await withDatabase { database, client in
             try await TestWorker.with(TestWorker(database.conninfo)) { worker in
                 try await worker.asleep()
+                try await client.earlyLooksAreOver()
                 let id = try await client.enqueue("noop")
                 try await worker.written(id)
                 try await worker.asleep(times: 2)
@@ -145,6 +157,56 @@ struct DoorbellTests {
         }
     }
 
+    /// Its bell is answered at the INSERT and not at the commit, so it holds SILENT as long as it is open.
+    @Test("while a transaction with immediate constraints is open a worker polls and says so; what it commits is found, and then the worker sleeps")
+    func immediate() async throws {
+        try await withDatabase { database, client in
+            let inserter = try await database.connect()
+            try await inserter.script("begin; set constraints all immediate")
+            let id = try await inserter.enqueue("noop")
+            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+                try await worker.listener("polling")
+                #expect(worker.sleeps == 0)
+                // What comes meanwhile rings as ever, and changes nothing about that.
+                try await worker.written(try await client.enqueue("noop"))
+                try await inserter.script("commit")
+                try await worker.written(id)
+                try await worker.asleep()
+                let listeners = worker.told.all.compactMap { if case .listener(let listener) = $0 { listener.word } else { nil } }
+                #expect(listeners == ["listening", "polling", "listening"])
+            }
+        }
+    }
+
+    @Test("a stranger that holds the SILENT lock makes workers poll; one that is to end when nothing is left ends nevertheless")
+    func stranger() async throws {
+        try await withDatabase { database, client in
+            let stranger = try await database.connect()
+            try await stranger.script("select pg_advisory_lock_shared(hark.silent_class(), hark.bucket('default'))")
+            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+                try await worker.listener("polling")
+                let id = try await client.enqueue("noop")
+                try await worker.written(id)
+                try await TestWorker(database.conninfo, name: "short", untilEmpty: true).end()
+                await stranger.close()
+                try await worker.listener("listening")
+                try await worker.asleep()
+            }
+        }
+    }
+
+    @Test("a worker that cannot arm its doorbell ends, too, when nothing is left")
+    func unarmed() async throws {
+        try await withDatabase { database, client in
+            let hostile = try await database.connect()
+            try await hostile.script("select pg_advisory_lock(hark.sleep_class(), hark.bucket('default'))")
+            let id = try await client.enqueue("noop")
+            try await TestWorker(database.conninfo, untilEmpty: true).end()
+            #expect(try await client.state(of: id) == "completed")
+            await hostile.close()
+        }
+    }
+
     @Test("a SLEEP lock that a session left behind makes inserts ring, and nothing worse")
     func leftBehind() async throws {
         try await withDatabase { database, client in
@@ -152,6 +214,7 @@ struct DoorbellTests {
             try await forgetful.script("select pg_advisory_lock_shared(hark.sleep_class(), hark.bucket('default'))")
             try await TestWorker.with(TestWorker(database.conninfo)) { worker in
                 try await worker.asleep()
+                try await client.earlyLooksAreOver()
                 for _ in 0..<20 {
                     let id = try await client.enqueue("noop")
                     try await worker.started(id)
@@ -190,6 +253,7 @@ struct DoorbellTests {
         try await withDatabase { database, client in
             try await TestWorker.with(TestWorker(database.conninfo)) { worker in
                 try await worker.asleep()
+                try await client.earlyLooksAreOver()
                 let id = try await client.enqueue("noop", "[]", "run_at", "now() + interval '1 second'")
                 try await worker.written(id)
                 #expect(try await client.value("select (started_at >= run_at)::text from hark.tasks where id = $1", [.int64(id)]) == "true")
@@ -208,16 +272,25 @@ struct DoorbellTests {
         }
     }
 
-    @Test("what one worker promotes while its slots are full, a sleeping one is rung for")
+    /// The sleeper knows nothing of the tasks: their inserts do not ring, and it looks by itself once a minute. So it hears
+    /// of them by the bell of their promotion, or not at all.
+    @Test("what one worker promotes and has no slots for is run by another that sleeps")
     func promotion() async throws {
         try await withDatabase { database, client in
-            try await TestWorker.with(TestWorker(database.conninfo)) { sleeper in
+            let gate = Gate()
+            let add: (inout Functions) -> Void = { $0.add("wait") { (_: TaskContext) in await gate.pass() } }
+            try await TestWorker.with(TestWorker(database.conninfo, name: "sleeper", more: add)) { sleeper in
                 try await sleeper.asleep()
-                // Made ready by an UPDATE, as a promotion is, in a session that belongs to a worker.
-                let id = try await client.enqueue("noop", "[]", "run_at", "now() + interval '1 hour'")
-                try await client.script("set hark.worker = on")
-                _ = try await client.execute("update only hark.tasks set state = 'ready', position = default where id = $1", [.int64(id)])
-                try await sleeper.started(id)
+                try await client.earlyLooksAreOver()
+                try await client.script("set hark.bell = off")
+                try await client.script("insert into hark.tasks (function, run_at) select 'wait', now() + interval '1 second' from generate_series(1, 3)")
+                let promoter = TestWorker(database.conninfo, queues: [QueueSettings(name: "default", slots: 1)], name: "promoter", more: add)
+                try await TestWorker.with(promoter) { _ in
+                    try await sleeper.told.wait("it runs what the other has no slots for") { $0.started >= 2 }
+                    try await client.eventually("all of them run", "select count(*) = 3 from hark.tasks where state = 'running'")
+                    gate.open()
+                }
+                #expect(Set(sleeper.startedTasks + promoter.startedTasks) == [1, 2, 3])
             }
         }
     }
@@ -233,6 +306,7 @@ struct DoorbellTests {
             let (a, b) = (try row.string(0), try row.string(1))
             try await TestWorker.with(TestWorker(database.conninfo, queues: [QueueSettings(name: a), QueueSettings(name: b)])) { worker in
                 try await worker.asleep()
+                try await client.earlyLooksAreOver()
                 let first = try await client.enqueue("noop", "[]", "queue", "'\(a)'")
                 let second = try await client.enqueue("noop", "[]", "queue", "'\(b)'")
                 try await worker.started(first)
@@ -242,7 +316,25 @@ struct DoorbellTests {
     }
 }
 
+extension Connection {
+    /// A worker that has just started looks five times within 1.6 s, whether it hears of something or not. Each look has a beat.
+    func earlyLooksAreOver() async throws {
+        try await eventually("the looks of a worker that has just started are over", "select beat_at >= started_at + interval '1500 ms' from hark.workers")
+    }
+}
+
+/// Everything that rings, for a test to look at.
+private func listening(on database: TestDatabase) async throws -> (Events<PQ.Notification>, Connection) {
+    let bells = Events<PQ.Notification>()
+    let observer = try await database.connect(onNotification: { bells.add($0) })
+    for bucket in 0..<256 { _ = try await observer.execute("listen hark_bell_\(bucket)") }
+    return (bells, observer)
+}
+
 extension [TelemetryEvent] {
+    /// How many tasks were begun.
+    var started: Int { count { if case .started = $0 { true } else { false } } }
+
     /// At least so many outcomes have reached the database.
     func outcomes(_ count: Int) -> Bool {
         reduce(0) { if case .written(let writes) = $1 { $0 + writes.count } else { $0 } } >= count

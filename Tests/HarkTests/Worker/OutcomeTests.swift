@@ -144,6 +144,44 @@ struct OutcomeTests {
         }
     }
 
+    /// All three are claimed at one moment and have the same timeout, so that what becomes of one tells when.
+    @Test("a function that says that it is alive, or asks for more time, outlives its timeout")
+    func alive() async throws {
+        try await withDatabase { database, client in
+            let over = Gate()
+            let stopped = Events<Void>()
+            let policy = FunctionPolicy(maxAttempts: 1, timeout: .seconds(3))
+            let worker = TestWorker(database.conninfo, policies: ["mute": policy, "lively": policy, "patient": policy]) {
+                $0.add("mute") { (_: TaskContext) in
+                    defer {
+                        stopped.add(())
+                        over.open()
+                    }
+                    try await Task.sleep(for: .seconds(3600))
+                }
+                $0.add("lively") { (context: TaskContext) in
+                    while stopped.all.isEmpty {
+                        context.alive()
+                        try await Task.sleep(for: .milliseconds(10))
+                    }
+                }
+                $0.add("patient") { (context: TaskContext) in
+                    context.extend(by: .seconds(3600))
+                    await over.pass()
+                    try Task.checkCancellation()
+                }
+            }
+            try await TestWorker.with(worker) { worker in
+                try await client.script("insert into hark.tasks (function) values ('mute'), ('lively'), ('patient')")
+                try await worker.told.wait("three outcomes") { $0.outcomes(3) }
+                #expect(try await client.value("select string_agg(concat_ws(' ', function, state, errors -> 0 ->> 'kind'), ', ' order by id) from hark.tasks")
+                    == "mute failed timeout, lively completed, patient completed")
+                let ends = worker.told.all.compactMap { if case .finished(_, let function, _, _, _, _) = $0 { function } else { nil } }
+                #expect(ends.first == "mute")
+            }
+        }
+    }
+
     @Test("a function that does not notice that it is cancelled keeps its slot and loses its say")
     func deaf() async throws {
         try await withDatabase { database, client in
@@ -227,6 +265,43 @@ struct OutcomeTests {
             try await worker.drain()
             #expect(try await client.value("select state || ' ' || attempt from hark.tasks where id = $1", [.int64(id)]) == "ready 0")
             gate.open()
+        }
+    }
+
+    @Test("a Swift function never runs on the thread of the worker's loop")
+    func notOnTheLoop() async throws {
+        try await withDatabase { database, client in
+            let loop = EventLoop(name: "its own")
+            let seen = Events<Bool>()
+            var functions = Functions()
+            functions.add("look") { (_: TaskContext) in
+                seen.add(loop.isCurrent)
+                await Task.yield()
+                seen.add(loop.isCurrent)
+            }
+            let worker = Worker(WorkerOptions(database: database.conninfo, untilEmpty: true), runners: [SwiftRunner(functions)], loop: loop)
+            try await client.script("insert into hark.tasks (function) select 'look' from generate_series(1, 50)")
+            try await withDeadline(60, "the worker ends") { try await worker.run() }
+            #expect(seen.all == Array(repeating: false, count: 100))
+            // The question can be answered with yes.
+            loop.run { seen.add(loop.isCurrent) }
+            #expect(try await seen.wait(count: 101, "the loop answers").last == true)
+            loop.stop()
+        }
+    }
+
+    /// Exact to the microsecond, as no other clock could make it.
+    @Test("a delay that a client or a function asks for is counted by the server's clock")
+    func delays() async throws {
+        try await withDatabase { database, client in
+            let id = try await Client(client).enqueue("noop", json: nil, Client.EnqueueOptions(start: .after(.seconds(3600)))).id
+            #expect(try await client.value("select (run_at - created_at)::text from hark.tasks where id = $1", [.int64(id)]) == "01:00:00")
+            let worker = TestWorker(database.conninfo) { $0.add("later") { (_: TaskContext) in throw Verdict.retry(after: .seconds(7200), reason: "not now") } }
+            try await TestWorker.with(worker) { worker in
+                let id = try await client.enqueue("later")
+                try await worker.written(id)
+                #expect(try await client.value("select (run_at - (errors -> 0 ->> 'at')::timestamptz)::text from hark.tasks where id = $1", [.int64(id)]) == "02:00:00")
+            }
         }
     }
 

@@ -71,4 +71,26 @@ struct ReconfigureTests {
             }
         }
     }
+
+    /// The connection that is being made would listen for the queues of before.
+    @Test("it listens for the new queue also when it was connecting at that moment")
+    func whileConnecting() async throws {
+        let proxy = try await TestServer.shared.proxy()
+        var functions = Functions()
+        functions.addRaw("noop") { _, _ in nil }
+        let runner = SwiftRunner(functions)
+        try await withDatabase { database, client in
+            await proxy.stall()
+            try await TestWorker.with(TestWorker(database.conninfo, signal: await proxy.conninfo(for: database.conninfo))) { worker in
+                try await client.eventually("its work connection is up", "select count(*) = 1 from pg_stat_activity where datname = current_database() and application_name = 'hark test'")
+                await worker.worker.reconfigure(options(database, [QueueSettings(name: "new")]), runners: [runner])
+                await proxy.resume()
+                try await worker.asleep()
+                try await client.earlyLooksAreOver()
+                let id = try await client.enqueue("noop", "[]", "queue", "'new'")
+                try await worker.written(id)
+            }
+        }
+        await proxy.stop()
+    }
 }

@@ -179,6 +179,43 @@ struct ReconnectTests {
         await cluster.end()
     }
 
+    /// After a restart every lock is free and the last beat is old: it looks as if everybody were dead. What counts as
+    /// heard of then is the start of the server.
+    @Test("after a restart of the server nobody is given up for dead before everybody had five seconds to come back")
+    func restartTogether() async throws {
+        let cluster = try await TestServer.own()
+        let info = try Conninfo(cluster.conninfo())
+        let proxy = try await Proxy(to: cluster.socketDirectory)
+        let client = try await Connection.connect(info, on: testLoop, timeout: .seconds(30))
+        _ = try await Migrator(client).migrate()
+        let gate = Gate()
+        let add: (inout Functions) -> Void = { $0.add("wait") { (_: TaskContext) in await gate.pass() } }
+        try await TestWorker.with(TestWorker(await proxy.conninfo(for: info), name: "away", more: add)) { away in
+            let id = try await client.enqueue("wait")
+            try await away.started(id)
+            try await TestWorker.with(TestWorker(info, name: "back", poll: .milliseconds(100), more: add)) { back in
+                try await back.asleep()
+                await proxy.refuse()
+                try await cluster.stop(.immediate)
+                try await away.listener("disconnected")
+                try await cluster.start()
+                let again = try await Connection.connect(info, on: testLoop, timeout: .seconds(30))
+                // As if the server had been down for an hour.
+                try await again.script("update hark.workers set beat_at = now() - interval '1 hour' where name = 'away'")
+                try await back.started(id)
+                #expect(try await again.value("select ((errors -> 0 ->> 'at')::timestamptz - pg_postmaster_start_time() >= interval '5 seconds')::text from hark.tasks") == "true")
+                #expect(try await again.value("select errors -> 0 ->> 'worker' from hark.tasks") == "away")
+                try await proxy.accept()
+                gate.open()
+                try await back.written(id)
+                await again.close()
+            }
+        }
+        await client.close()
+        await proxy.stop()
+        await cluster.end()
+    }
+
     @Test("a worker that starts before its database waits for it")
     func early() async throws {
         let cluster = try await TestServer.own()

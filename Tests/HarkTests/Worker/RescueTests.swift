@@ -48,6 +48,20 @@ struct RescueTests {
         await proxy.stop()
     }
 
+    @Test("a worker whose lock a stranger holds says so, leaves no row behind, and registers with the next number")
+    func takenLock() async throws {
+        try await withDatabase { database, client in
+            _ = try await client.execute("select pg_advisory_lock(hark.worker_class(), 1)")
+            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+                try await worker.told.wait("it says so") {
+                    $0.contains { if case .waiting(_, let reason, _) = $0 { reason.contains("holds the lock of worker 1") } else { false } }
+                }
+                try await worker.asleep()
+                #expect(try await client.value("select string_agg(id::text, ' ') from hark.workers") == "2")
+            }
+        }
+    }
+
     @Test("a worker that nobody can ask any more is rescued by another after the grace, not before")
     func grace() async throws {
         try await withDatabase { database, client in
@@ -77,7 +91,8 @@ struct RescueTests {
             _ = try await client.execute(
                 "insert into hark.tasks (function, state, worker_id, token, attempt, max_attempts) values ('noop', 'running', $1, 5, 1, 10)", [.int32(silent)])
             let heard = try await client.value("select hark.last_heard_of(w)::text from hark.workers w where id = $1", [.int32(silent)])
-            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+            // Who holds its lock is no suspect before the time is up, so it is the polls that find out.
+            try await TestWorker.with(TestWorker(database.conninfo, poll: .seconds(1))) { worker in
                 try await worker.told.wait("the task is rescued", seconds: 60) { $0.contains { if case .rescued = $0 { true } else { false } } }
                 try await worker.told.wait("and run") { $0.outcomes(1) }
                 let silence = "select (started_at - $1::text::timestamptz >= interval '30 seconds')::text from hark.tasks where function = 'noop'"

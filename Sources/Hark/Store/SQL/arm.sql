@@ -1,5 +1,5 @@
 -- Arms the bell: takes SLEEP for these buckets, shared and for the session. Called on the signal connection by a worker
--- that found nothing to do, before quiet.sql and a last claim. The session must have a lock_timeout (50 ms).
+-- that found nothing to do, before quiet.sql and a last claim. The session must have a lock_timeout (100 ms).
 --
 -- $1 int4[]  buckets, each once
 --

@@ -1,7 +1,7 @@
 -- Says that a worker lives, and how it is. Called at least every 5 s.
 --
 -- $1 int4  id
--- $2 text  state: starting, working, paused, draining
+-- $2 text  state: starting, working, draining
 -- $3 text  listener, in words
 -- $4 int4  tasks running
 --

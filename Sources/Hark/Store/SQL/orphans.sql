@@ -1,5 +1,5 @@
 -- Do tasks run for workers that have no row (any more)? It can be: a worker that was given up for dead may still have had a
--- claim under way, or somebody deleted its row by hand. Called when a worker starts, and every few minutes.
+-- claim under way, or somebody deleted its row by hand. Called when a worker starts, and every 12 poll intervals.
 --
 -- $1 int4  own id; only the eldest worker looks, the others get no rows at no cost
 --

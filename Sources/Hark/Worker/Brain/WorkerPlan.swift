@@ -128,7 +128,7 @@ extension WorkerState {
 
     private mutating func planLeaving(_ now: Duration) {
         // Asleep is what it went; since then it may have been told to look again, and the look may be under way.
-        if settings.untilEmpty, asleep, phase == .working, trip == nil, leases.isEmpty, outbox.isEmpty,
+        if settings.untilEmpty, asleep || cannotSleep(now), phase == .working, trip == nil, leases.isEmpty, outbox.isEmpty,
             queues.allSatisfy({ $0.isIdle && $0.nextDue == nil })
         {
             phase = .draining(deadline: now)
@@ -142,6 +142,9 @@ extension WorkerState {
         phase = .leaving
         actions.append(.leave)
     }
+
+    /// Somebody else holds the doorbell's locks, and for so long that what he may be about to commit is not waited for.
+    private func cannotSleep(_ now: Duration) -> Bool { armFrom > now || unquiet.map { now >= $0.since + Self.longCommit } ?? false }
 
     /// When a draining worker gives up on what is not written yet: soon without a connection; with one, after as long as an answer may take.
     private func lastMoments(after deadline: Duration) -> [(moment: Duration, evenIfUp: Bool)] {

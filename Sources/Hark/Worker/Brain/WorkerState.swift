@@ -11,7 +11,7 @@
 ///    to say at that moment: all outcomes, the claim, upkeep. Batching needs no waiting that way.
 /// 3. *Arm*: when no look is wanted or under way, and there is room, the worker arms its doorbell. Having armed, it makes one
 ///    more full look; only when that found nothing, and no silent insert is under way, does it sleep. The proof that no
-///    task can slip through is in `migrations/0002_create_doorbell.sql`.
+///    task can slip through is in `migrations/0003_create_doorbell.sql`.
 /// 4. *Leave*: a draining worker that has nothing left removes its row and ends.
 ///
 /// `nextWake` is the moment at which something is to be done without an event from outside: the exact time of the next
@@ -86,8 +86,8 @@ struct WorkerState {
     var straysUntil = Duration.zero
     /// After an arm that failed: when to try again.
     var armFrom = Duration.zero
-    /// Armed, but an insert that did not ring may not have committed yet: when to ask again, and how long the last wait was.
-    var unquiet: (askAt: Duration?, wait: Duration)?
+    /// Armed, but an insert that did not ring may not have committed yet: since when, when to ask again, and how long the last wait was.
+    var unquiet: (since: Duration, askAt: Duration?, wait: Duration)?
     var foundSinceArmed = false
     /// Nothing left to do that it can see: said once, when it comes true.
     var asleep = false
@@ -255,17 +255,32 @@ struct WorkerState {
         guard case .arming(let names) = doorbell else { return }
         doorbell = .armed(names)
         foundSinceArmed = false
-        if case .polling = listener, work.isUp { setListener(.listening(since: now)) }
+        // Who was not quiet for long may still not be.
+        if case .polling(_, let why) = listener, work.isUp, quiet || why != Self.notQuiet { setListener(.listening(since: now)) }
         for index in queues.indices where names.contains(queues[index].settings.name) { queues[index].want(.full) }
-        unquiet = quiet ? nil : (askAt: now + .milliseconds(1), wait: .milliseconds(1))
+        unquiet = quiet ? nil : (since: now, askAt: now + .milliseconds(1), wait: .milliseconds(1))
     }
 
+    /// A commit holds SILENT for microseconds, so the first questions follow each other quickly. A transaction with
+    /// `set constraints all immediate`, a prepared one or a stranger may hold it for hours: then the questions become as
+    /// rare as the polls, and what was inserted silently is found by one or the other. All that comes after the arm rings.
+
     mutating func answered(quiet: Bool, _ now: Duration) {
-        guard case .armed(let names) = doorbell, let wait = unquiet?.wait else { return }
+        guard case .armed(let names) = doorbell, let (since, _, wait) = unquiet else { return }
         for index in queues.indices where names.contains(queues[index].settings.name) { queues[index].want(.full) }
-        let next = min(wait * 2, .milliseconds(100))
-        unquiet = quiet ? nil : (askAt: now + next, wait: next)
+        let next = min(wait * 2, settings.pollInterval)
+        unquiet = quiet ? nil : (since: since, askAt: now + next, wait: next)
+        guard work.isUp else { return }
+        if quiet {
+            if case .polling(_, Self.notQuiet) = listener { setListener(.listening(since: now)) }
+        } else if now >= since + Self.longCommit {
+            setListener(.polling(since: now, why: Self.notQuiet))
+        }
     }
+
+    /// Who keeps the doorbell unquiet for so long is not about to commit.
+    static let longCommit = Duration.seconds(1)
+    static let notQuiet = "somebody has held the doorbell's SILENT lock for more than a second; hark doctor says who"
 
     // MARK: - Round trips
 
@@ -446,7 +461,7 @@ struct WorkerState {
             }
         outbox.add(Write(claim: lease.claim, verb: verb(for: outcome, of: lease)))
         leases.abandon(lease.claim)
-        actions.append(.report(.deaf(lease.claim, function: lease.function)))
+        actions.append(.report(.deaf(lease.claim, function: lease.function, queue: lease.queue, attempt: lease.attempt)))
     }
 
     mutating func setListener(_ new: Listener) {

@@ -1,0 +1,216 @@
+@testable import Hark
+import Testing
+
+@Suite("The brain, one rule at a time")
+struct WorkerStateTests {
+    @Test("an idle worker makes one round trip for each poll interval and nothing else")
+    func idle() {
+        var hands = Hands()
+        hands.run(for: .seconds(10))
+        hands.forget()
+        hands.run(for: .seconds(60))
+        // A poll comes after 80 to 95 % of its interval, with the beat in it.
+        #expect((12...16).contains(hands.trips.count), "\(hands.trips.count)")
+        #expect(hands.trips.allSatisfy { $0.upkeep && $0.beat != nil })
+        // The proof of the listener goes with a poll as well.
+        #expect(hands.trips.count { $0.proof != nil } == 2)
+        let others = hands.actions.filter { if case .trip = $0 { false } else { true } }
+        #expect(others.isEmpty, "\(others)")
+    }
+
+    @Test("as long as somebody holds the SILENT lock the worker asks ever less often, and says that it polls")
+    func unquiet() {
+        var hands = Hands(quiet: false)
+        hands.run(for: .seconds(60))
+        #expect(hands.asks < 30, "\(hands.asks)")
+        #expect(hands.trips.count { $0.look != nil } < 60, "\(hands.trips.count)")
+        #expect(hands.listeners == ["listening", "polling"])
+        #expect(!hands.isAsleep)
+        // One question is on its way for a poll interval at most.
+        hands.quiet = true
+        hands.run(for: .seconds(6))
+        #expect(hands.listeners == ["listening", "polling", "listening"])
+        #expect(hands.isAsleep)
+    }
+
+    @Test("a commit that takes its time is asked after quickly, and is not worth a word")
+    func slowCommit() {
+        var hands = Hands(quiet: false)
+        hands.run(for: .milliseconds(500))
+        #expect((6...9).contains(hands.asks), "\(hands.asks)")
+        hands.quiet = true
+        hands.run(for: .milliseconds(600))
+        #expect(hands.listeners == ["listening"])
+        #expect(hands.isAsleep)
+    }
+
+    @Test("outcomes and the next claim share one round trip")
+    func oneTrip() {
+        var hands = Hands(slots: 2)
+        hands.ready = [1, 2, 3, 4]
+        hands.run(for: .milliseconds(20))
+        #expect(hands.running.map(\.id) == [1, 2])
+        hands.forget()
+        hands.tell(.finished(hands.running.map { ($0.claim, .completed(result: nil)) }))
+        #expect(hands.trips.count == 1)
+        #expect(hands.trips.first?.writes.map(\.claim.id) == [1, 2])
+        #expect(hands.trips.first?.look?.queues.map(\.room) == [2])
+        hands.run(for: .milliseconds(20))
+        #expect(hands.running.map(\.id) == [1, 2, 3, 4])
+    }
+
+    @Test("a function that says that it is alive has its whole timeout again; one that asks for more has that")
+    func alive() {
+        var hands = Hands()
+        hands.timeout = .seconds(10)
+        hands.ready = [1]
+        hands.run(for: .milliseconds(20))
+        let began = hands.now
+        let claim = hands.running[0].claim
+        hands.run(until: began + .seconds(8))
+        hands.tell(.alive(claim))
+        hands.run(until: began + .seconds(17))
+        #expect(hands.stops.isEmpty)
+        hands.tell(.extended(claim, by: .seconds(30)))
+        // Shorter than what it has: nothing is taken away.
+        hands.tell(.extended(claim, by: .seconds(1)))
+        hands.run(until: began + .seconds(46))
+        #expect(hands.stops.isEmpty)
+        hands.run(until: began + .seconds(48))
+        #expect(hands.stops == [.timeout])
+        // Too late.
+        hands.tell(.alive(claim))
+        hands.run(for: .seconds(8))
+        #expect(!hands.abandoned)
+        hands.run(for: .seconds(2))
+        #expect(hands.abandoned)
+    }
+
+    @Test("polls of workers that started together part")
+    func spread() {
+        let polls = (0..<20).map { (seed: UInt64) -> [Duration] in
+            var hands = Hands(seed: seed)
+            hands.run(for: .seconds(30))
+            return hands.sent.filter(\.trip.upkeep).map(\.at)
+        }
+        for times in polls {
+            // Those after the looks of the beginning.
+            let waits = zip(times.dropFirst(5), times.dropFirst(4)).map { $0 - $1 }
+            #expect(waits.count >= 5)
+            #expect(waits.allSatisfy { $0 >= .milliseconds(3_999) && $0 <= .milliseconds(4_751) }, "\(waits)")
+        }
+        #expect(Set(polls.compactMap(\.last)).count == 20)
+    }
+
+    @Test("a lost connection is made anew after 50 ms, then after twice as long each time, at most 5 s, and up to a half less")
+    func lost() {
+        var random = SplitMix64(seed: 1)
+        for _ in 0..<100 {
+            var link = LinkState()
+            for most in [50, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000] {
+                let wait = link.lost(&random)
+                #expect(wait >= .milliseconds(most) / 2 && wait <= .milliseconds(most))
+                #expect(link.isConnecting && !link.isUp)
+            }
+            link.connected()
+            #expect(link.lost(&random) <= .milliseconds(50))
+        }
+        var link = LinkState()
+        #expect(Set((0..<8).map { _ in link = LinkState(); return link.lost(&random) }).count == 8)
+    }
+
+    @Test("the pause after an attempt is within its jitter, also at the cap")
+    func jitter() {
+        var random = SplitMix64(seed: 2)
+        let policy = RetryPolicy()
+        for (attempt, seconds) in [(0, 2.0), (1, 2), (2, 6), (5, 162), (9, 13_122), (10, 21_600), (1_000, 21_600)] {
+            let delays = (0..<200).map { _ in policy.delay(afterAttempt: attempt, using: &random).seconds }
+            #expect(delays.allSatisfy { $0 >= seconds * 0.8 - 0.001 && $0 <= seconds * 1.2 + 0.001 }, "after attempt \(attempt)")
+            #expect((delays.min() ?? 0) < seconds * 0.85 && (delays.max() ?? 0) > seconds * 1.15, "after attempt \(attempt)")
+        }
+        #expect(RetryPolicy(jitter: 0).delay(afterAttempt: 3, using: &random) == .seconds(18))
+    }
+}
+
+/// Hands that do at once what the brain says, beside a database in which all goes well.
+private struct Hands: CustomTestStringConvertible {
+    var testDescription: String { "hands at \(now)" }
+    private(set) var now = Duration.seconds(1_000)
+    private(set) var sent: [(at: Duration, trip: Trip)] = []
+    private(set) var actions: [WorkerAction] = []
+    private(set) var running: [ClaimedTask] = []
+    /// Nobody holds SILENT.
+    var quiet: Bool
+    /// The tasks that are there to be claimed.
+    var ready: [Int64] = []
+    var timeout: Duration?
+    private var brain: WorkerState
+    /// What the brain will hear, in the order of the moments.
+    private var answers: [(at: Duration, event: WorkerEvent)] = []
+
+    init(quiet: Bool = true, slots: Int = 10, seed: UInt64 = 7) {
+        self.quiet = quiet
+        var settings = WorkerState.Settings()
+        settings.queues = [QueueSettings(name: "default", slots: slots)]
+        settings.functions = ["f"]
+        brain = WorkerState(settings, seed: seed)
+        obey(brain.start(now: now))
+    }
+
+    var trips: [Trip] { sent.map(\.trip) }
+    var asks: Int { actions.count { if case .askQuiet = $0 { true } else { false } } }
+    var isAsleep: Bool { actions.contains { if case .report(.asleep) = $0 { true } else { false } } }
+    var abandoned: Bool { actions.contains { if case .report(.deaf) = $0 { true } else { false } } }
+    var stops: [StopReason] { actions.compactMap { if case .stop(_, let reason) = $0 { reason } else { nil } } }
+    var listeners: [String] { actions.compactMap { if case .report(.listener(let listener)) = $0 { listener.word } else { nil } } }
+
+    mutating func forget() { (sent, actions) = ([], []) }
+
+    mutating func tell(_ event: WorkerEvent) { obey(brain.handle(event, now: now)) }
+
+    mutating func run(for duration: Duration) { run(until: now + duration) }
+
+    mutating func run(until end: Duration) {
+        while true {
+            let answer = answers.min { $0.at < $1.at }?.at
+            guard let next = [answer, brain.nextWake.map { max($0, now) }].compactMap(\.self).min(), next <= end else { break }
+            now = next
+            if let index = answers.firstIndex(where: { $0.at <= now }) { tell(answers.remove(at: index).event) } else { tell(.tick) }
+        }
+        now = end
+    }
+
+    private mutating func obey(_ actions: [WorkerAction]) {
+        self.actions += actions
+        for action in actions {
+            switch action {
+            case .connect(.signal, _): answer(.joined(worker: 1, renewed: false))
+            case .connect(.work, _): answer(.workConnected)
+            case .arm: answer(.armed(quiet: quiet))
+            case .askQuiet: answer(.quiet(quiet))
+            case .disarm: answer(.disarmed)
+            case .trip(let trip):
+                sent.append((now, trip))
+                answer(.tripped(result(of: trip)))
+                if let nonce = trip.proof { answer(.proof(nonce: nonce)) }
+            case .run(let tasks): running += tasks
+            default: break
+            }
+        }
+    }
+
+    private mutating func answer(_ event: WorkerEvent) { answers.append((now + .milliseconds(1), event)) }
+
+    private mutating func result(of trip: Trip) -> TripResult {
+        var result = TripResult(stillRegistered: trip.beat == nil ? nil : true, written: Set(trip.writes.map(\.claim)), took: .milliseconds(1))
+        for asked in trip.look?.queues ?? [] {
+            if asked.full { result.lanes[asked.queue] = ready.isEmpty ? [] : [0] }
+            for id in ready.prefix(asked.room) {
+                result.claimed.append(
+                    ClaimedTask(claim: Claim(id: id, token: trip.look?.token ?? 0), queue: asked.queue, function: "f", args: [], position: id, timeout: timeout))
+            }
+            ready.removeFirst(min(ready.count, asked.room))
+        }
+        return result
+    }
+}
