@@ -11,6 +11,8 @@ final class ExecutableChild: Sendable {
         var signalled = false
         var killed = false
         var kill: (at: Duration, timer: Timer?)?
+        /// pidfds of the descendants that were sent SIGKILL with it.
+        var dying: [CInt] = []
     }
 
     let task: ClaimedTask
@@ -26,7 +28,7 @@ final class ExecutableChild: Sendable {
         state.withLock { state in
             state.pid = pid
             if state.reason != nil { Self.signal(&state) }
-            if state.killed { Offspring.killTree(pid) }
+            if state.killed { state.dying += Offspring.killTree(pid) }
         }
     }
 
@@ -53,6 +55,15 @@ final class ExecutableChild: Sendable {
         }
     }
 
+    /// Waits until the descendants that were killed with it are dead: SIGKILL takes a moment, and who has left the session
+    /// is found by nobody afterwards.
+    func buried(on loop: EventLoop, until deadline: Duration) async {
+        for fd in takeDying() {
+            await loop.readable(fd, until: deadline)
+            close(fd)
+        }
+    }
+
     /// The process has ended, and nobody may signal its id any more.
     func over() {
         let timer = state.withLock { state in
@@ -61,6 +72,14 @@ final class ExecutableChild: Sendable {
             return state.kill.take()?.timer
         }
         timer?.cancel()
+        for fd in takeDying() { close(fd) }
+    }
+
+    private func takeDying() -> [CInt] {
+        state.withLock { state in
+            defer { state.dying = [] }
+            return state.dying
+        }
     }
 
     private func escalate(_ grace: Duration, _ loop: EventLoop?, _ note: (inout State) -> Bool) {
@@ -93,7 +112,7 @@ final class ExecutableChild: Sendable {
         state.withLock { state in
             guard !state.over else { return }
             state.killed = true
-            if let pid = state.pid { Offspring.killTree(pid) }
+            if let pid = state.pid { state.dying += Offspring.killTree(pid) }
         }
     }
 }

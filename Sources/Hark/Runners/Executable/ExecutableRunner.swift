@@ -126,6 +126,7 @@ public final class ExecutableRunner: Runner {
                 async let stderr = log(execution.standardError, logger)
                 var ended = Ended(printed: await printed, stderr: await stderr, survivors: [])
                 await child.ended(process.value, process.processDescriptor, on: outlet.loop)
+                await child.buried(on: outlet.loop, until: EventLoop.now + Self.patience)
                 ended.survivors = await Offspring.shared.clear(ticket, on: outlet.loop, until: EventLoop.now + Self.patience)
                 return ended
             }

@@ -165,7 +165,8 @@ final class Offspring: Sendable {
 
     /// Kills the process group of a living child and every descendant that its process tree shows. Ids are held by
     /// pidfds while they are judged, so that none can be reused between the look and the kill.
-    static func killTree(_ pid: pid_t) {
+    /// - Returns: the pidfds of the descendants, which become readable when they are dead; the caller closes them.
+    static func killTree(_ pid: pid_t) -> [CInt] {
         var descendants: [CInt] = []
         var level = [pid]
         var seen: Set<pid_t> = [pid]
@@ -179,10 +180,8 @@ final class Offspring: Sendable {
             }
         }
         Glibc.kill(-pid, SIGKILL)
-        for fd in descendants {
-            _ = linux_pidfd_signal(fd, SIGKILL)
-            close(fd)
-        }
+        for fd in descendants { _ = linux_pidfd_signal(fd, SIGKILL) }
+        return descendants
     }
 
     /// SIGKILL to a process that is not our child, if it still is what it was taken for. False if it is gone.
