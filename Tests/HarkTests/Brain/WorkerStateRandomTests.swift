@@ -54,9 +54,10 @@ struct WorkerStateRandomTests {
     /// On a thread of its own: the other tests of this process wait for events on the two threads that Swift has here, and each
     /// of these worlds computes for a while.
     private func forEachSeed(_ body: @escaping @Sendable (UInt64) throws -> Void) async {
+        let thread = DispatchQueue(label: "worlds")
         for seed in Self.seeds {
             let error: (any Error)? = await withCheckedContinuation { continuation in
-                Self.thread.async {
+                thread.async {
                     do {
                         try body(seed)
                         continuation.resume(returning: nil)
@@ -71,8 +72,6 @@ struct WorkerStateRandomTests {
 
     /// An expectation would not know, on that thread, which test it is of.
     private func check(_ found: Int, _ expected: Int, _ what: String) throws {
-        if found != expected { throw Violation(description: "\(found) \(what), and not \(expected)") }
+        if found != expected { throw SimulatedWorld.Violation(description: "\(found) \(what), and not \(expected)") }
     }
-
-    private static let thread = DispatchQueue(label: "worlds")
 }
