@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "hark_process.h"
 
+#include <sys/resource.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -132,4 +133,9 @@ size_t hark_children(pid_t parent, pid_t *pids, size_t capacity) {
     }
     closedir(threads);
     return readable ? count : children_by_stat(parent, pids, capacity);
+}
+
+int hark_limit_descriptors(pid_t pid, uint64_t soft, uint64_t hard) {
+    struct rlimit limit = {.rlim_cur = soft, .rlim_max = hard};
+    return prlimit(pid, RLIMIT_NOFILE, &limit, NULL);
 }

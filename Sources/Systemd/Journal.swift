@@ -1,5 +1,7 @@
 internal import CSystemd
+internal import Dispatch
 internal import Glibc
+internal import Synchronization
 
 /// The journal, spoken to in its own protocol (sd_journal_sendv(3)): records with fields instead of lines.
 public enum Journal {
@@ -21,6 +23,41 @@ public enum Journal {
         let records = fields.filter { isValid($0.name) }.map { Array("\($0.name)=\($0.value)".utf8) }
         return withPointers(to: records[...], []) { sd_journal_sendv($0, CInt($1)) >= 0 }
     }
+
+    /// Hands over one record without waiting: a journal that hangs must not hang who writes to it. Records are kept in order; when
+    /// too many wait they are dropped, and their number is said when the journal takes records again.
+    /// - Parameter fallback: called, on another thread, when there is no journal to take the record.
+    static func post(_ fields: [(name: String, value: String)], fallback: @escaping @Sendable () -> Void) {
+        let isRoom = pending.withLock { pending in
+            guard pending.waiting < mostWaiting else {
+                pending.lost += 1
+                return false
+            }
+            pending.waiting += 1
+            return true
+        }
+        guard isRoom else { return }
+        writer.async {
+            if !send(fields) { fallback() }
+            let lost = pending.withLock { pending in
+                pending.waiting -= 1
+                defer { pending.lost = 0 }
+                return pending.lost
+            }
+            if lost > 0 { send([("MESSAGE", "\(lost) records were lost, because the journal did not take them in time"), ("PRIORITY", "4")]) }
+        }
+    }
+
+    /// Waits until what was posted has been handed over, but not for long: for the end of the process.
+    public static func flush() {
+        let group = DispatchGroup()
+        writer.async(group: group) {}
+        _ = group.wait(timeout: .now() + .seconds(2))
+    }
+
+    private static let mostWaiting = 10_000
+    private static let writer = DispatchQueue(label: "journal")
+    private static let pending = Mutex((waiting: 0, lost: 0))
 
     /// Pins all the records at once, one frame for each.
     private static func withPointers(to records: ArraySlice<[UInt8]>, _ vectors: [iovec], _ body: (UnsafePointer<iovec>?, Int) -> Bool) -> Bool {

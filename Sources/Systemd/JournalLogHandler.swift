@@ -47,7 +47,8 @@ public struct JournalLogHandler: LogHandler {
         if let id { fields.append(("MESSAGE_ID", "\(id)")) }
         fields += constants
         for (key, value) in all.sorted(by: { $0.key < $1.key }) { fields.append((prefix + key.uppercased(), "\(value)")) }
-        if !Journal.send(fields.map { (name: $0.0, value: $0.1) }) { fallback(event.level, "\(event.message)", all) }
+        let (level, message, metadata) = (event.level, "\(event.message)", all)
+        Journal.post(fields.map { (name: $0.0, value: $0.1) }) { [fallback] in fallback(level, message, metadata) }
     }
 }
 

@@ -5,9 +5,9 @@ export HARK_DATABASE=postgresql:///hark
 functions=/usr/local/lib/hark/functions
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
-# Polls a condition for up to 30 seconds, since a shell has nothing better.
+# Polls a condition, since a shell has nothing better; for $patience seconds at most.
 await() {
-  local what=$1 deadline=$((SECONDS + 30))
+  local what=$1 deadline=$((SECONDS + ${patience:-30}))
   shift
   until "$@"; do
     [ "$SECONDS" -lt "$deadline" ] || fail "waited in vain for $what"
@@ -46,7 +46,8 @@ main_pid() { show "$1" MainPID; }
 is_state() { [ "$(show "$1" ActiveState)" = "$2" ]; }
 restarted() { [ "$(show "$1" NRestarts)" -ge "${2:-1}" ] && is_state "$1" active; }
 journal() { journalctl -q -u "hark@$1" -o cat; }
-journal_has() { journal "$1" | grep -qF -- "$2"; }
+# Not grep -q, which would end before journalctl, and with it the pipe.
+journal_has() { journal "$1" | grep -F -- "$2" > /dev/null; }
 
 # Stops one thread of a process until the process has ended, or this shell does: how a loop hangs.
 freeze_thread() {

@@ -27,4 +27,7 @@ size_t hark_children(pid_t parent, pid_t *_Nonnull pids, size_t capacity);
 /* The same for the members of a session, less its leader and those that have ended. */
 size_t hark_session_members(pid_t session, pid_t *_Nonnull pids, size_t capacity);
 
+/* Sets how many descriptors a process of ours may have. -1 and errno on failure. */
+int hark_limit_descriptors(pid_t pid, uint64_t soft, uint64_t hard);
+
 #endif

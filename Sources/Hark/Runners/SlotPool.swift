@@ -33,6 +33,7 @@ final class SlotPool: Sendable {
         var idle: [CheckedContinuation<Void, Never>] = []
         var searching = 0
         var closing = false
+        let limit: Int
 
         var waiting: Bool { head < queue.count }
         var done: Bool { closing && !waiting && searching == 0 && slots.isEmpty }
@@ -51,8 +52,13 @@ final class SlotPool: Sendable {
         /// Whom to wake (outside the lock) so that somebody comes for the rest of the queue.
         mutating func next() -> Wake {
             guard waiting, searching == 0 else { return .nobody }
+            if let slot = idle.popLast() {
+                searching += 1
+                return .idle(slot)
+            }
+            // Else one that is done with its task comes for the next.
+            guard slots.count < limit else { return .nobody }
             searching += 1
-            if let slot = idle.popLast() { return .idle(slot) }
             return .new
         }
     }
@@ -69,8 +75,11 @@ final class SlotPool: Sendable {
         case stop(Slot, Claim)
     }
 
-    private let state = Mutex(State())
+    private let state: Mutex<State>
     private let (orders, owner) = AsyncStream.makeStream(of: Order.self)
+
+    /// - Parameter limit: never more slots than this; what is handed over beyond waits.
+    init(limit: Int = .max) { state = Mutex(State(limit: max(limit, 1))) }
 
     /// How many slots there are at this moment.
     var count: Int { state.withLock { $0.slots.count } }

@@ -51,6 +51,14 @@ struct SignalLink: Sendable {
                 proof.failed(error)
                 if let id = proof.connection { closed(id, "\(error)") }
             })
+        // A server that takes the connection and then says nothing is given up like one that takes none.
+        let limit = options.patience.tripTimeout
+        let tooLate = Mutex(false)
+        let timer = loop.at(EventLoop.now + limit) {
+            tooLate.withLock { $0 = true }
+            Task { await connection.close() }
+        }
+        defer { timer.cancel() }
         do {
             try await SchemaCheck.check(connection)
             let (worker, renewed) = try await register(connection, options, previously)
@@ -66,6 +74,7 @@ struct SignalLink: Sendable {
             return SignalLink(connection: connection, worker: worker, renewed: renewed, buckets: buckets)
         } catch {
             await connection.close()
+            if tooLate.withLock({ $0 }) { throw PostgresError(message: "the server took the connection, but has not answered for \(limit.components.seconds) s") }
             throw HarkError.ifFinal(error) ?? error
         }
     }

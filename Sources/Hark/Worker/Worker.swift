@@ -73,7 +73,7 @@ public actor Worker: Service {
     // MARK: - Life
 
     public func run() async throws {
-        for runner in runners { employ(runner) }
+        for runner in runners where !employed.contains(where: { $0.runner === runner }) { employ(runner) }
         await withGracefulShutdownHandler {
             await withTaskCancellationHandler {
                 await live()
@@ -100,7 +100,7 @@ public actor Worker: Service {
     /// as ever; a queue that is not among the new ones claims no more.
     /// - Parameters:
     ///   - new: where the database is, the worker's name and its incarnation stay what they were.
-    ///   - new runners: those that were there before may be among them.
+    ///   - newRunners: those that are there now may be among them; one that was replaced before may not come back.
     public func reconfigure(_ new: WorkerOptions, runners newRunners: [any Runner]) {
         guard !hasEnded else { return }
         let old = options
@@ -117,7 +117,12 @@ public actor Worker: Service {
     }
 
     /// Whether the worker has done by now what it was to do by now: for a watchdog that asks on the loop.
-    public var isOnTime: Bool { hasEnded || brain.isOnTime(at: EventLoop.now) }
+    ///
+    /// After a pause of the whole process the watchdog's timer may come before the worker's own, so what is due is done first.
+    public func isOnTime() -> Bool {
+        tell(.tick)
+        return hasEnded || brain.isOnTime(at: EventLoop.now)
+    }
 
     private func employ(_ runner: any Runner) {
         let outlet = Outlet(worker: self)
@@ -325,11 +330,14 @@ public actor Worker: Service {
     }
 
     private func perform(_ trip: Trip) async {
+        let connection = work
         if trip.rescue.contains(where: \.processGone) {
             let ended = await Leftovers.end()
             if ended > 0 { telemetry(.trouble("\(ended) \(ended == 1 ? "process" : "processes") of a worker that died here still ran, and \(ended == 1 ? "was" : "were") killed")) }
         }
-        guard let store, work != nil else { return tell(.tripFailed(.connectionLost("not connected"))) }
+        guard let store, let connection else { return tell(.tripFailed(.connectionLost("not connected"))) }
+        // Lost while we waited: the brain knows, and may have another trip under way on the next one.
+        guard work === connection else { return }
         do {
             tell(.tripped(try await store.perform(trip)))
         } catch let error as PostgresError {

@@ -44,8 +44,15 @@ final class Daemon: Sendable {
     /// Runs until it is stopped, or has nothing left to do with `untilEmpty`.
     /// - Throws: `HarkError`, `SettingProblem`, `ExecutableSettingsError` when waiting would not help.
     func run() async throws {
-        defer { loop.stop() }
+        defer {
+            loop.stop()
+            Journal.flush()
+        }
+        DescriptorLimit.raise()
         let configuration = configuration
+        if configuration.slots > ExecutableRunner.mostAtATime {
+            say(.trouble, .warning, "\(configuration.slots) slots, but this process may have only \(DescriptorLimit.current.hard) open files: at most \(ExecutableRunner.mostAtATime) executables will run at a time (LimitNOFILE=)")
+        }
         let runners = try runners(configuration)
         // A log that nobody reads any more must not end us. Children start with the default action again.
         signal(SIGPIPE, SIG_IGN)
@@ -55,8 +62,13 @@ final class Daemon: Sendable {
             service.take(event, stopGrace: self.configuration.stopGrace.value)
         }
         service.begin(worker)
-        defer { service.end() }
-        try await supervise(worker)
+        do {
+            try await supervise(worker)
+        } catch {
+            await service.end()
+            throw error
+        }
+        await service.end()
     }
 
     /// To the journal with fields where stderr is the journal's, else as lines.
@@ -111,6 +123,8 @@ final class Daemon: Sendable {
     // MARK: - Signals
 
     private func supervise(_ worker: Worker) async throws {
+        // Asked now: a terminal that is gone does not answer any more.
+        let isOnTerminal = isatty(STDERR_FILENO) == 1 || isatty(STDIN_FILENO) == 1
         var quiet = logger
         quiet.logLevel = .error
         let group = ServiceGroup(
@@ -123,8 +137,9 @@ final class Daemon: Sendable {
             tasks.addTask { [self] in
                 var count = 0
                 for await signal in signals {
-                    if signal == .sighup, isatty(STDERR_FILENO) == 0 {
-                        await reload(worker)
+                    if signal == .sighup, !isOnTerminal {
+                        // A worker that stops needs no other configuration.
+                        if count == 0 { await reload(worker) }
                         continue
                     }
                     count += 1

@@ -74,7 +74,7 @@ final class ServiceLink: @unchecked Sendable {
     /// The configuration is being read.
     func reloading() {
         guard manager.isThere else { return }
-        loop.run { [self] in manager.reloading() }
+        loop.run { [self] in if isUp { manager.reloading() } }
     }
 
     /// It was taken over, or refused for this reason.
@@ -84,26 +84,33 @@ final class ServiceLink: @unchecked Sendable {
             status.slots = slots
             status.notReloaded = refused
             show(atOnce: true)
-            manager.ready()
+            if isUp { manager.ready() }
         }
     }
 
+    /// Between start and stop, the only time at which the manager knows of reloads.
+    private var isUp: Bool { status.isReady && stopsBy == nil }
+
     /// The worker has ended.
-    func end() {
-        loop.run { [self] in
-            for timer in [flush, pinger, extender] { timer?.cancel() }
-            (flush, pinger, extender, worker) = (nil, nil, nil, nil)
+    func end() async {
+        await withCheckedContinuation { continuation in
+            loop.run { [self] in
+                for timer in [flush, pinger, extender] { timer?.cancel() }
+                (flush, pinger, extender, worker) = (nil, nil, nil, nil)
+                continuation.resume()
+            }
         }
     }
 
     private func ping() {
         guard let watchdog, let worker else { return }
-        if worker.assumeIsolated({ $0.isOnTime }) {
+        let isOnTime = worker.assumeIsolated { $0.isOnTime() }
+        if isOnTime {
             manager.ping()
         } else {
             logger.error("the worker has not done what it was to do by now: no ping for the watchdog")
         }
-        pinger = loop.at(EventLoop.now + watchdog / 2) { [self] in ping() }
+        pinger = loop.at(EventLoop.now + (isOnTime ? watchdog / 2 : min(watchdog / 2, .seconds(1)))) { [self] in ping() }
     }
 
     private func extend() {

@@ -34,9 +34,12 @@ struct WorkerStatus: Sendable {
             running = max(0, running - 1)
             finished += 1
             switch verb {
-            case .fail(let error), .retry(_, let error): lastError = "\(function): \(error.message)"
+            // What went wrong is for the readers of the journal; this line is for everybody on the machine.
+            case .fail(let error), .retry(_, let error): lastError = "\(function) (\(error.kind.rawValue))"
             default: break
             }
+        // Its outcome is written without it.
+        case .deaf: running = max(0, running - 1)
         case .draining(_, let until): drainsUntil = until
         default: break
         }

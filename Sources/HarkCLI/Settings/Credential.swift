@@ -9,7 +9,7 @@ enum Credential {
     static func password() throws(SettingProblem) -> String? {
         guard let directory = environment("CREDENTIALS_DIRECTORY"), !directory.isEmpty else { return nil }
         let path = directory + "/password"
-        guard access(path, F_OK) == 0 else { return nil }
+        if access(path, F_OK) != 0, errno == ENOENT { return nil }
         guard var text = readText(path) else {
             throw SettingProblem(origin: .file(path, line: nil), message: "the credential cannot be read: \(String(cString: strerror(errno)))")
         }

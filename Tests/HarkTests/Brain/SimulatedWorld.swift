@@ -354,7 +354,7 @@ struct SimulatedWorld {
                 plan(after + latency(), .connect(link))
             case .drop(let link, _):
                 up[link] = false
-                if link == .signal { armed = [] }
+                if link == .signal { (armed, asleep) = ([], false) }
                 plan(latency(), .event(.disconnected(link, reason: "dropped")))
             case .trip(let trip):
                 if draining, trip.look != nil { throw Violation(description: "claims after the drain began") }

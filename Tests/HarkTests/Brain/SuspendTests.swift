@@ -61,6 +61,7 @@ struct SuspendTests {
         let late = brain.handle(.tick, now: .seconds(3_602) + brain.settings.proofTimeout)
         #expect(late.contains { if case .drop(.signal, _) = $0 { true } else { false } })
         _ = brain.handle(.disconnected(.signal, reason: "dropped"), now: .seconds(3_608))
+        #expect(answer(at: .seconds(3_608)) == [])
         _ = brain.handle(.joined(worker: 1, renewed: false), now: .seconds(3_609))
         #expect(answer(at: .seconds(3_609)) == [claim])
     }

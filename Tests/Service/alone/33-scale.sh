@@ -11,9 +11,8 @@ expect "what still runs after the stop" "$(sql "select count(*) from hark.tasks 
 expect "workers that have left a row" "$(sql "select count(*) from hark.workers where 'shared' = any(queues)")" 0
 systemctl start hark.target
 all() { [ "$(sql "select count(*) from hark.tasks where queue = 'shared' and state = 'completed'")" = 5000 ]; }
-await "all five thousand" all
+patience=120 await "all five thousand" all
 expect "runs" "$(wc -l < /var/lib/hark/ran)" 5000
 expect "tasks that ran" "$(sort -u /var/lib/hark/ran | wc -l)" 5000
-sharers=$(sql "select count(distinct w) from (select unnest(array(select distinct name from hark.workers where 'shared' = any(queues))) w) x")
-expect "workers" "$sharers" 4
+for n in 11 12 13 14; do journal_has "$n" "append: completed" || fail "hark@$n has run none of them"; done
 systemctl disable --now hark@{11..14} 2> /dev/null

@@ -7,7 +7,7 @@ await "the child" pgrep -f 'sleep 8001'
 child=$(pgrep -f 'sleep 8001')
 systemctl kill -s STOP --kill-whom=main hark@stopped
 await "the restart" restarted stopped
-journalctl -q -u hark@stopped -o cat | grep -q 'Watchdog timeout' || fail "the watchdog did not fire"
+journalctl -q -u hark@stopped -o cat | grep 'Watchdog timeout' > /dev/null || fail "the watchdog did not fire"
 second() { [ "$(task "$id" "state || ' ' || attempt")" = "running 2" ]; }
 await "the second attempt" second
 [ ! -e "/proc/$child" ] || fail "the first attempt's process lives"

@@ -8,5 +8,6 @@ systemctl kill -s KILL --kill-whom=main hark@killed
 await "the restart" restarted killed
 second() { [ "$(task "$id" "state || ' ' || attempt")" = "running 2" ]; }
 await "the second attempt" second
-await "one child" [ "$(pgrep -cf 'sleep 8002')" = 1 ]
+one() { [ "$(pgrep -cf 'sleep 8002')" = 1 ]; }
+await "one child" one
 systemctl stop hark@killed

@@ -16,7 +16,9 @@ in_state "$id" running || fail "the running task did not go on"
 
 sed -i 's/^slots = 7/slots = many/' /etc/hark/reload.toml
 systemctl reload hark@reload
-has "the status after a bad reload" "$(status reload)" "not reloaded: /etc/hark/reload.toml:"
+refused() { [[ "$(status reload)" == *"not reloaded: /etc/hark/reload.toml:"* ]]; }
+await "the reason in the status" refused
+! journal_has reload "polling" || fail "a reload is told as if the listener had been lost"
 journal_has reload "the configuration was not reloaded, everything stays as it was" || fail "the journal does not say so"
 finished "$id"
 expect "attempts of the task that ran through two reloads" "$(task "$id" attempt)" 1

@@ -14,4 +14,11 @@ printf 'two\nlines\n' > /etc/hark/unreadable
 ! systemctl start hark@unreadable 2> /dev/null || fail "it started"
 expect "the exit code with a bad credential" "$(show unreadable ExecMainStatus)" 78
 has "the status" "$(status unreadable)" "the credential is not a password"
-! journalctl -q -u hark@unreadable -o cat | grep -q 'two' || fail "the credential is in the journal"
+
+instance missing LoadCredential=password:/etc/hark/nothing
+! systemctl start hark@missing 2> /dev/null || fail "it started"
+sleep 1
+expect "the state without the credential's file" "$(show missing ActiveState)" failed
+expect "restarts" "$(show missing NRestarts)" 0
+
+! journalctl -q -u hark@unreadable -o cat | grep two || fail "the credential is in the journal"

@@ -20,6 +20,6 @@ expect SYSLOG_IDENTIFIER "$(field SYSLOG_IDENTIFIER)" hark
 expect PRIORITY "$(field PRIORITY)" 6
 expect "the unit" "$(field _SYSTEMD_UNIT)" hark@book.service
 grep -q "^-- $(field MESSAGE_ID)$" systemd/hark.catalog || fail "MESSAGE_ID $(field MESSAGE_ID) is not in the catalogue"
-journalctl -q -x "HARK_TASK_ID=$id" HARK_EVENT=completed | grep -q 'A task was completed' || fail "journalctl -x does not explain it"
-! journalctl -q -u hark@book | grep -qi 'thread priority' || fail "libdispatch complains"
+journalctl -q -x "HARK_TASK_ID=$id" HARK_EVENT=completed | grep "A task was completed" > /dev/null || fail "journalctl -x does not explain it"
+! journalctl -q -u hark@book | grep -i "thread priority" || fail "libdispatch complains"
 systemctl stop hark@book

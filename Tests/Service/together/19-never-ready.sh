@@ -1,5 +1,5 @@
 # A worker that hangs before it is ready is given up by the manager; its last status says what it was waiting for.
-instance unready TimeoutStartSec=2s TimeoutStopSec=1s Restart=no
+instance unready TimeoutStartSec=10s TimeoutStopSec=1s Restart=no
 sed -i 's|postgresql:///hark|postgresql:///hark?host=/nowhere|' /etc/hark/unready.toml
 systemctl start --no-block hark@unready
 await "its first status" says unready "starting: waiting for the database (connection to server on socket"

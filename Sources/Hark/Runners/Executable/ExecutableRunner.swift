@@ -23,9 +23,13 @@ internal import SystemPackage
 public final class ExecutableRunner: Runner {
     private let settings: ExecutableSettings
     private let catalog: ExecutableCatalog
-    private let pool = SlotPool()
+    private let pool = SlotPool(limit: ExecutableRunner.mostAtATime)
     private let running = Mutex<[Claim: ExecutableChild]>([:])
     private let outlet = Mutex<(any RunnerOutlet)?>(nil)
+
+    /// A task that runs has up to six descriptors: its two pipes, stdin, its socket, its process. Without enough of them it could not start,
+    /// through no fault of its own.
+    public static var mostAtATime: Int { (DescriptorLimit.current.soft - 64) / 6 }
 
     /// How long leftovers that were sent SIGKILL may take to be gone before the worker says so and goes on.
     private static let patience = Duration.seconds(10)
@@ -121,6 +125,7 @@ public final class ExecutableRunner: Runner {
                 let process = execution.processIdentifier
                 defer { child.over() }
                 Offspring.shared.started(ticket, process.value)
+                DescriptorLimit.giveBack(to: process.value)
                 child.started(process.value)
                 async let printed = gather(execution.standardOutput, child, outlet.loop)
                 async let stderr = log(execution.standardError, logger)

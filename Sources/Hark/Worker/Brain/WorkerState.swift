@@ -70,6 +70,8 @@ struct WorkerState {
     var proofSent: (nonce: UInt64, deadline: Duration)?
     /// After a suspend: others may have taken us for dead meanwhile, so nothing is written before the listener has heard again.
     var isUnproven = false
+    /// The signal connection is made anew because of a new configuration: nothing to report, unless it does not come back.
+    var isRelistening = false
     /// The first claim with room was answered, and `ready` was said.
     var isReady = false
     /// What the database refuses, when that has been reported.
@@ -167,6 +169,8 @@ struct WorkerState {
             phase = .draining(deadline: now + timeout)
             actions.append(.report(.draining(running: leases.count, until: now + timeout)))
         case .abandon:
+            guard phase != .leaving else { break }
+            if case .draining(let deadline) = phase, deadline <= now { break }
             phase = .draining(deadline: now)
             actions.append(.report(.draining(running: leases.count, until: now)))
         case .left:
@@ -198,11 +202,12 @@ struct WorkerState {
             asleep = false
             unquiet = nil
             proofSent = nil
-            isUnproven = false
-            reconnect(.signal, reason, after: signal.lost(&random))
+            let isQuiet = isRelistening
+            isRelistening = false
+            reconnect(.signal, reason, after: signal.lost(&random), quietly: isQuiet)
             // Our lock is free now, and the grace counts from the last beat: beat on the other connection.
             nextBeat = now
-            if work.isUp { setListener(.polling(since: now, why: reason)) }
+            if work.isUp, !isQuiet { setListener(.polling(since: now, why: reason)) }
         case .work:
             reconnect(.work, reason, after: work.lost(&random))
             if trip != nil { tripFailed(.connectionLost(reason), now) }
@@ -210,8 +215,9 @@ struct WorkerState {
         }
     }
 
-    mutating func reconnect(_ link: Link, _ reason: String, after wait: Duration) {
+    mutating func reconnect(_ link: Link, _ reason: String, after wait: Duration, quietly: Bool = false) {
         actions.append(.connect(link, after: wait))
+        if quietly { return }
         actions.append(.report(.waiting(for: link.rawValue, reason: reason, retryIn: wait)))
     }
 
@@ -221,7 +227,7 @@ struct WorkerState {
         nextUpkeep = now
         nextProof = now
         proofSent = nil
-        isUnproven = signal.isUp
+        isUnproven = true
     }
 
     /// Queues that are not wanted any more claim nothing, and go when the last of their tasks has ended.
@@ -235,11 +241,12 @@ struct WorkerState {
         }
         let known = Set(queues.map(\.settings.name))
         queues += new.queues.filter { !known.contains($0.name) }.map(QueueState.init)
-        queues.removeAll(where: \.isOver)
+        removeQueuesThatAreOver()
         nextUpkeep = now
         // Our row in hark.workers, the LISTENs and the locks of the doorbell are made with the signal connection.
-        if isAnotherWorker, signal.isUp {
+        if isAnotherWorker, signal.isUp, phase != .leaving {
             signal.isUp = false
+            isRelistening = true
             actions.append(.drop(.signal, reason: "the configuration has changed"))
         }
     }
@@ -314,6 +321,7 @@ struct WorkerState {
 
         if let look = asked.look {
             looked(look, result, now)
+            if queues.contains(where: \.isOver) { removeQueuesThatAreOver() }
             if !isReady, signal.isUp, look.queues.contains(where: { $0.room > 0 }) {
                 isReady = true
                 actions.append(.report(.ready))
@@ -331,6 +339,12 @@ struct WorkerState {
         }
         if !result.claimed.isEmpty { foundSinceArmed = true }
         begin(result.claimed, now)
+    }
+
+    /// But not while a look is under way that may bring tasks of them.
+    mutating func removeQueuesThatAreOver() {
+        let asked = Set((trip?.trip.look?.queues ?? []).map(\.queue))
+        queues.removeAll { $0.isOver && !asked.contains($0.settings.name) }
     }
 
     mutating func forget(_ claim: Claim) {
@@ -418,7 +432,7 @@ struct WorkerState {
         guard let lease = leases.end(claim) else { return }
         if let index = queues.firstIndex(where: { $0.settings.name == lease.queue }) {
             queues[index].running -= 1
-            if queues[index].isOver { queues.remove(at: index) }
+            if queues[index].isOver { removeQueuesThatAreOver() }
         }
         guard !lease.abandoned else { return }
         let verb = verb(for: outcome, of: lease)
