@@ -1,6 +1,7 @@
 import Glibc
 import HarkCluster
 import PQ
+import Subprocess
 import Systemd
 import TestSupport
 import Testing
@@ -89,6 +90,30 @@ struct ServiceTests {
             }
             #expect(code == 0)
             manager.end()
+        }
+    }
+
+    @Test("a worker whose terminal is closed stops, and does not take that for a reload")
+    func terminal() async throws {
+        try await Bench.with { bench in
+            let script = """
+                import os, pty, sys
+                pid, terminal = pty.fork()
+                if pid == 0:
+                    os.execv(sys.argv[1], [sys.argv[1], "work", "--functions", sys.argv[2]])
+                said = b""
+                while b"listening" not in said:
+                    said += os.read(terminal, 4096)
+                os.close(terminal)
+                print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+                """
+            let result = try await withDeadline(60, "the end of the worker") {
+                try await Subprocess.run(
+                    .name("python3"), arguments: ["-c", script, HarkProcess.path, bench.functions],
+                    environment: .inherit.updating(["HARK_DATABASE": bench.url]), output: .string(limit: 1_000), error: .discarded)
+            }
+            #expect(result.standardOutput == "0\n")
+            #expect(try await bench.sql("select count(*)::text from hark.workers") == "0")
         }
     }
 
