@@ -20,6 +20,32 @@ struct SlotPoolTests {
         #expect(pool.count == 0)
     }
 
+    @Test("a limited pool never has more slots, also when some are stopped, and runs everything")
+    func limited() async {
+        let pool = SlotPool(limit: 3)
+        let outlet = CollectingOutlet()
+        let most = Mutex((now: 0, most: 0))
+        let run = Task {
+            await pool.run(outlet) { _, _ in
+                most.withLock { most in
+                    most.now += 1
+                    most.most = max(most.most, most.now)
+                }
+                try? await Task.sleep(for: .milliseconds(1))
+                most.withLock { $0.now -= 1 }
+                return .completed(result: nil)
+            }
+        }
+        let tasks = (0..<200).map { _ in claimed("short") }
+        pool.submit(tasks)
+        for task in tasks where task.id % 10 == 0 { pool.cancel(task.claim, .cancelled) }
+        #expect(await outlet.until { $0.count == 200 })
+        #expect(most.withLock(\.most) == 3)
+        #expect(pool.count <= 3)
+        pool.close()
+        await run.value
+    }
+
     @Test("a pool that is closed before anything was handed over ends")
     func empty() async {
         let pool = SlotPool()
