@@ -119,7 +119,7 @@ struct WorkTests {
                 select f, jsonb_build_array(n), 1, case f when 'stubborn' then interval '300 ms' end
                 from unnest(array['one', 'echo', 'flood', 'echo', 'garbage', 'echo', 'shut', 'stubborn', 'echo', 'lost', 'echo', 'plain', 'echo']) with ordinality x (f, n)
                 """)
-            let code = try await bench.work("--config", "\(directory)/hark.toml", "--until-empty", environment: ["HARK_STOP_GRACE": "100ms"]) { _ in }
+            let code = try await bench.work("--config", "\(directory)/hark.toml", "--until-empty", environment: ["HARK_STOP_GRACE": "3s"]) { _ in }
             #expect(code == 0)
             let ends = try await bench.sql(
                 "select string_agg(concat_ws(' | ', function, state, errors -> 0 ->> 'message', errors -> 0 ->> 'detail', result #>> '{}'), E'\\n' order by id) from hark.tasks where function <> 'echo'")
