@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Hark
 internal import Logging
 internal import PQ
@@ -144,8 +145,8 @@ extension ServiceManager {
     func failed(_ error: any Error) {
         status("ended: \(Harmless.line("\(error)"))")
         switch Exit.code(of: error) {
-        case Exit.configuration, Exit.usage: failing(errno: 22)  // EINVAL
-        case Exit.unreachable: failing(errno: 113)  // EHOSTUNREACH
+        case Exit.configuration, Exit.usage: failing(errno: EINVAL)
+        case Exit.unreachable: failing(errno: EHOSTUNREACH)
         default: break
         }
     }

@@ -25,13 +25,16 @@ struct SlotPoolTests {
         let pool = SlotPool(limit: 3)
         let outlet = CollectingOutlet()
         let most = Mutex((now: 0, most: 0))
+        let gate = Gate()
         let run = Task {
             await pool.run(outlet) { _, _ in
                 most.withLock { most in
                     most.now += 1
                     most.most = max(most.most, most.now)
                 }
-                try? await Task.sleep(for: .milliseconds(1))
+                // Everybody who can get here is here before the first goes on.
+                if most.withLock({ $0.now == 3 }) { gate.open() }
+                await gate.pass()
                 most.withLock { $0.now -= 1 }
                 return .completed(result: nil)
             }
