@@ -149,6 +149,9 @@ static const unsigned char file_48[] = {
 static const unsigned char file_49[] = {
 #embed "../../Sources/Hark/Store/SQL/workers.sql" suffix(, 0)
 };
+static const unsigned char file_50[] = {
+#embed "../../Sources/Hark/Runners/Python/interpreter.py" suffix(, 0)
+};
 
 static const hark_embedded_file files[] = {
     {"migrations/0001_create_tasks.sql", file_1, sizeof file_1 - 1},
@@ -200,6 +203,7 @@ static const hark_embedded_file files[] = {
     {"Store/SQL/unblock.sql", file_47, sizeof file_47 - 1},
     {"Store/SQL/unregister.sql", file_48, sizeof file_48 - 1},
     {"Store/SQL/workers.sql", file_49, sizeof file_49 - 1},
+    {"Runners/Python/interpreter.py", file_50, sizeof file_50 - 1},
 };
 
 const hark_embedded_file *hark_files(size_t *count) {

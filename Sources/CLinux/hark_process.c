@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <signal.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -134,6 +135,41 @@ size_t hark_children(pid_t parent, pid_t *pids, size_t capacity) {
     closedir(threads);
     return readable ? count : children_by_stat(parent, pids, capacity);
 }
+
+int hark_socket_pair(bool packets, int *fds) {
+    if (socketpair(AF_UNIX, (packets ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_CLOEXEC, 0, fds) != 0) return -1;
+    return fcntl(fds[0], F_SETFL, O_NONBLOCK);
+}
+
+int hark_pipe(int *fds) {
+    if (pipe2(fds, O_CLOEXEC) != 0) return -1;
+    return fcntl(fds[0], F_SETFL, O_NONBLOCK);
+}
+
+int hark_send_packet(int socket, const void *bytes, size_t size, const int *fds, size_t count) {
+    union {
+        char space[CMSG_SPACE(8 * sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec vector = {.iov_base = (void *)bytes, .iov_len = size};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+    if (count > 8) count = 8;
+    if (count > 0) {
+        message.msg_control = control.space;
+        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(count * sizeof(int));
+        memcpy(CMSG_DATA(header), fds, count * sizeof(int));
+    }
+    ssize_t sent;
+    do sent = sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent < 0 ? -1 : 0;
+}
+
+int hark_wake_signal(void) { return SIGRTMIN + 5; }
 
 int hark_limit_descriptors(pid_t pid, uint64_t soft, uint64_t hard) {
     struct rlimit limit = {.rlim_cur = soft, .rlim_max = hard};

@@ -103,7 +103,8 @@ struct ConfigurationTests {
         ("queues.mail.slts = 3", "hark.toml:1: there is no setting queues.mail.slts; did you mean slots?"),
         ("[functions.\"a.b\"]\ncomand = [\"/bin/true\"]", "hark.toml:2: there is no setting functions.a.b.comand; did you mean command?"),
         ("[qeues.mail]\nslots = 3", "hark.toml:1: there is no setting qeues; did you mean queues?"),
-        ("[python]\ninterpreter = \"/bin/python3\"", "hark.toml:1: there is no setting python; there are database, signal_database"),
+        ("[ruby]\ninterpreter = \"/bin/ruby\"", "hark.toml:1: there is no setting ruby; there are database, signal_database"),
+        ("[python]\nmodules = [\"a\"]\ninterpretor = \"x\"", "hark.toml:3: there is no setting python.interpretor; did you mean interpreter?"),
     ])
     func unknownKeys(file: String, message: String) throws {
         #expect(try problem(file: file).hasPrefix(message))
@@ -120,6 +121,13 @@ struct ConfigurationTests {
         ("[queues.mail]\nslots = \"3\"", "hark.toml:2: slots = \"3\" is not a whole number"),
         ("[queues.mail]\nslots = 1.5", "hark.toml:2: slots = 1.5 is not a whole number"),
         ("[queues]\nmail = 3", "hark.toml:2: mail = 3 is not a table"),
+        ("[python]\ninterpreters = 2", "hark.toml:1: python is not valid: lacks modules: name those whose functions tasks may run"),
+        ("[python]\nmodules = [\"sim.\"]", "hark.toml:2: modules = [\"sim.\"] has “sim.”, which is not the name of a module"),
+        ("[python]\nmodules = \"sim\"", "hark.toml:2: modules = \"sim\" is not a list of texts"),
+        ("[python]\nmodules = [\"sim\"]\ninterpreters = 0", "hark.toml:3: interpreters = 0 is out of range: 1 to 256 are valid"),
+        ("[python]\nmodules = [\"sim\"]\nmemory_limit = \"1MiB\"", "hark.toml:3: memory_limit = \"1MiB\" is not a valid size"),
+        ("[python]\nmodules = [\"sim\"]\ndjango_settings = \"core/settings.py\"", "hark.toml:3: django_settings = \"core/settings.py\" is not the name of a module"),
+        ("python = 3", "hark.toml:1: python = 3 is not a table"),
         ("[functions.f]\ncommand = \"/bin/true\"", "hark.toml:2: command = \"/bin/true\" is not a list of texts"),
         ("[functions.f]\ncommand = []", "hark.toml:2: command = [] is not a list of texts"),
         ("[functions.f]\ntimeout = \"0s\"", "hark.toml:2: timeout = \"0s\" is out of range"),

@@ -56,7 +56,7 @@ struct LogTests {
 
     @Test("a function that is missing is named once, however many tasks want it")
     func blocked() {
-        #expect(lines(.failures, [.blocked(task), .blocked(task)]).count == 1)
+        #expect(lines(.failures, [.blocked(task, why: nil), .blocked(task, why: nil)]).count == 1)
     }
 
     @Test("a function that does not end is named with its queue and attempt")

@@ -1,4 +1,4 @@
-// The text files that ship inside the binary: the migrations and the statements of the store.
+// The text files that ship inside the binary: the migrations, the statements of the store, the Python side of the Python runner.
 #ifndef HARK_FILES_H
 #define HARK_FILES_H
 #include <stddef.h>

@@ -27,6 +27,19 @@ size_t hark_children(pid_t parent, pid_t *_Nonnull pids, size_t capacity);
 /* The same for the members of a session, less its leader and those that have ended. */
 size_t hark_session_members(pid_t session, pid_t *_Nonnull pids, size_t capacity);
 
+/* Two connected sockets, close-on-exec: fds[0], which is not to block, and fds[1], which may. In packets (SOCK_SEQPACKET) or as a stream.
+   -1 and errno on failure. */
+int hark_socket_pair(bool packets, int *_Nonnull fds);
+
+/* A pipe, close-on-exec: fds[0] to read from without blocking, fds[1] to write to. -1 and errno on failure. */
+int hark_pipe(int *_Nonnull fds);
+
+/* Sends one packet, and descriptors (at most 8) along with it, without blocking. -1 and errno on failure. */
+int hark_send_packet(int socket, const void *_Nonnull bytes, size_t size, const int *_Nullable fds, size_t count);
+
+/* The signal that tells an interpreter to look at its control socket: SIGRTMIN+5, which programs leave alone. */
+int hark_wake_signal(void);
+
 /* Sets how many descriptors a process of ours may have. -1 and errno on failure. */
 int hark_limit_descriptors(pid_t pid, uint64_t soft, uint64_t hard);
 

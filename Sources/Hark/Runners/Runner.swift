@@ -12,6 +12,10 @@ public protocol Runner: AnyObject, Sendable {
     /// The names that this runner can run, at this moment.
     var functions: Set<String> { get }
 
+    /// Modules whose functions it can run besides: which these are stays open until one is called. Such a runner says by
+    /// `RunnerOutlet.capacity` how many it will have, and when a function begins; at most one runner of a worker has modules.
+    var modules: Modules { get }
+
     /// Lives until every task given is done and `shutDown` was called. The worker calls it once, before any `start`.
     ///
     /// Cancelling its Swift task stops everything: what runs is asked to stop as by `stop` with the reason `shutdown` and
@@ -28,6 +32,10 @@ public protocol Runner: AnyObject, Sendable {
 
     /// Let `run` return once the running tasks are done.
     func shutDown()
+}
+
+extension Runner {
+    public var modules: Modules { [] }
 }
 
 /// Why a running function is asked to stop.
@@ -49,8 +57,10 @@ public protocol RunnerOutlet: Sendable {
     var logger: Logger { get }
 
     func finished(_ claim: Claim, _ outcome: Outcome)
-    /// The function has said that it is alive: its timeout starts anew.
+    /// The function has said that it is alive, or has only now begun: its timeout starts anew.
     func alive(_ claim: Claim)
     /// The function asks that its timeout shall not come before `extra` from now.
     func extend(_ claim: Claim, by extra: Duration)
+    /// Of a runner with modules: how many tasks it would have in hand at this moment; `lacking` says why it is none at all.
+    func capacity(_ count: Int, lacking: String?)
 }

@@ -10,6 +10,7 @@ struct Store: Sendable {
         var id: Int32
         var queues: [String]
         var functions: [String]
+        var modules: Modules = []
         /// By function and by queue: `max_attempts`, `timeout` in seconds; JSON objects.
         var functionPolicies: [UInt8]
         var queuePolicies: [UInt8]
@@ -97,7 +98,7 @@ struct Store: Sendable {
             case .fail(let error): fail.add(write.claim, json: error.json)
             case .cancel(let error): cancel.add(write.claim, json: error.json)
             case .release: release.add(write.claim)
-            case .block: block.add(write.claim)
+            case .block(let error): block.add(write.claim, json: error?.json)
             }
         }
         return [
@@ -107,7 +108,7 @@ struct Store: Sendable {
             fail.step(SQL.fail) { [.jsonbArray($0.json)] },
             cancel.step(SQL.cancel) { [.jsonbArray($0.json)] },
             release.step(SQL.release) { _ in [] },
-            block.step(SQL.block) { _ in [] },
+            block.step(SQL.block) { [.jsonbArray($0.json)] },
         ].compactMap(\.self)
     }
 
@@ -139,8 +140,9 @@ struct Store: Sendable {
 
     private func upkeep() -> [Step] {
         var steps: [Step] = []
-        if !worker.functions.isEmpty {
-            steps.append((Query(SQL.unblock, [.textArray(worker.queues), .textArray(worker.functions)]), { _, _ in }))
+        if !worker.functions.isEmpty || !worker.modules.isEmpty {
+            let known = [Parameter.textArray(worker.queues), .textArray(worker.functions), .textArray(worker.modules.names)]
+            steps.append((Query(SQL.unblock, known), { _, _ in }))
         }
         steps.append((Query(SQL.suspects, [.int32(worker.id)]), { rows, result in
             for row in rows {

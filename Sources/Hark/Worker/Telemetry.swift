@@ -17,7 +17,9 @@ public enum TelemetryEvent: Sendable {
     /// This outcome came too late: the claim was no longer ours, and nothing was changed.
     case late(Claim)
     /// No runner here has this function: the task waits, blocked by function.
-    case blocked(ClaimedTask)
+    case blocked(ClaimedTask, why: String?)
+    /// Why functions of modules cannot be run at this moment; nil when they can again.
+    case lacking(String?)
     /// A function did not end when it was asked to; its slot stays taken.
     case deaf(Claim, function: String, queue: String, attempt: Int)
     /// A task of a dead worker was given back (`ready`, `scheduled`), or finished (`failed`, `cancelled`).

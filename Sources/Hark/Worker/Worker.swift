@@ -63,12 +63,14 @@ public actor Worker: Service {
         self.logger = logger
         self.telemetry = telemetry
         resultLimit = Atomic(options.resultLimit)
-        brain = WorkerState(WorkerState.Settings(options, functions: Set(runnerOf.keys)), seed: UInt64.random(in: .min ... .max))
+        brain = WorkerState(WorkerState.Settings(options, functions: Set(runnerOf.keys), modules: Self.modules(runners)), seed: UInt64.random(in: .min ... .max))
     }
 
     private static func byFunction(_ runners: [any Runner]) -> [String: any Runner] {
         Dictionary(runners.flatMap { runner in runner.functions.map { ($0, runner) } }, uniquingKeysWith: { first, _ in first })
     }
+
+    private static func modules(_ runners: [any Runner]) -> Modules { runners.first { !$0.modules.isEmpty }?.modules ?? [] }
 
     // MARK: - Life
 
@@ -109,11 +111,15 @@ public actor Worker: Service {
         (options.incarnation, options.untilEmpty, options.patience) = (old.incarnation, old.untilEmpty, old.patience)
         resultLimit.store(options.resultLimit, ordering: .relaxed)
         for runner in newRunners where !runners.contains(where: { $0 === runner }) { employ(runner) }
-        for runner in runners where !newRunners.contains(where: { $0 === runner }) { runner.shutDown() }
+        for runner in runners where !newRunners.contains(where: { $0 === runner }) {
+            runner.shutDown()
+            // Who takes its place has to say so first.
+            if !runner.modules.isEmpty { tell(.capacity(0, lacking: nil)) }
+        }
         runners = newRunners
         runnerOf = Self.byFunction(runners)
         makeStore()
-        tell(.configured(WorkerState.Settings(options, functions: Set(runnerOf.keys))))
+        tell(.configured(WorkerState.Settings(options, functions: Set(runnerOf.keys), modules: Self.modules(runners))))
     }
 
     /// Whether the worker has done by now what it was to do by now: for a watchdog that asks on the loop.
@@ -125,7 +131,7 @@ public actor Worker: Service {
     }
 
     private func employ(_ runner: any Runner) {
-        let outlet = Outlet(worker: self)
+        let outlet = Outlet(worker: self, runner: ObjectIdentifier(runner))
         // Not in a group, which could not end before a function that is deaf to its cancellation.
         let life = Task {
             await runner.run(outlet)
@@ -220,7 +226,7 @@ public actor Worker: Service {
         if runners.count == 1 { return runners[0].start(tasks) }
         // The order within a runner stays; which runner begins first does not matter.
         for runner in runners {
-            let own = tasks.filter { runnerOf[$0.function] === runner }
+            let own = tasks.filter { (runnerOf[$0.function] ?? runners.first { !$0.modules.isEmpty }) === runner }
             if !own.isEmpty { runner.start(own) }
         }
     }
@@ -324,7 +330,7 @@ public actor Worker: Service {
             connection: work,
             worker: Store.Worker(
                 id: workerID, queues: options.queues.map(\.name), functions: runnerOf.keys.sorted(),
-                functionPolicies: options.functionPolicies, queuePolicies: options.queuePolicies,
+                modules: Self.modules(runners), functionPolicies: options.functionPolicies, queuePolicies: options.queuePolicies,
                 unknownFunctionGrace: options.unknownFunctionGrace),
             isPooled: isPooled)
     }
@@ -383,6 +389,11 @@ public actor Worker: Service {
         if !mail.outcomes.isEmpty { tell(.finished(mail.outcomes)) }
     }
 
+    private func heard(from runner: ObjectIdentifier, capacity: Int, lacking: String?) {
+        guard runners.contains(where: { ObjectIdentifier($0) == runner }) else { return }
+        tell(.capacity(capacity, lacking: lacking))
+    }
+
     /// What runners hand back, gathered under one lock until the loop's next turn.
     private final class Inbox: Sendable {
         struct Mail {
@@ -413,6 +424,7 @@ public actor Worker: Service {
 
     private struct Outlet: RunnerOutlet {
         let worker: Worker
+        let runner: ObjectIdentifier
         var loop: EventLoop { worker.loop }
         var logger: Logger { worker.logger }
 
@@ -423,6 +435,7 @@ public actor Worker: Service {
 
         func alive(_ claim: Claim) { put { $0.alive.append((claim, nil)) } }
         func extend(_ claim: Claim, by extra: Duration) { put { $0.alive.append((claim, extra)) } }
+        func capacity(_ count: Int, lacking: String?) { worker.post { [runner] in $0.heard(from: runner, capacity: count, lacking: lacking) } }
 
         private func put(_ change: (inout Inbox.Mail) -> Void) {
             if worker.inbox.add(change) { worker.post { $0.collect() } }
@@ -431,9 +444,10 @@ public actor Worker: Service {
 }
 
 extension WorkerState.Settings {
-    init(_ options: WorkerOptions, functions: Set<String>) {
+    init(_ options: WorkerOptions, functions: Set<String>, modules: Modules) {
         queues = options.queues
         self.functions = functions
+        self.modules = modules
         // The bell rings for tasks that are due within a minute; a longer sleep would be too long for later ones.
         pollInterval = min(max(options.pollInterval, .milliseconds(10)), .seconds(60))
         stopGrace = options.stopGrace
@@ -449,7 +463,11 @@ extension Outcome {
     /// A result that is too large to store is a failure for good: the function has run, and would only do it again.
     func bounded(by limit: Int) -> Outcome {
         guard case .completed(let result?) = self, result.count > limit else { return self }
-        return .failed(AttemptError(.error, "the result has \(result.count) bytes, more than the \(limit) that are stored; store it elsewhere and return where"))
+        return .tooLarge(result.count, limit)
+    }
+
+    static func tooLarge(_ size: Int, _ limit: Int) -> Outcome {
+        .failed(AttemptError(.error, "the result has \(size) bytes, more than the \(limit) that are stored; store it elsewhere and return where"))
     }
 }
 

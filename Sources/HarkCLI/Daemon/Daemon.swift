@@ -87,6 +87,7 @@ final class Daemon: Sendable {
 
     private func runners(_ configuration: Configuration) throws -> [any Runner] {
         let executables = try Executables.runners(configuration)
+        let python = try python(configuration)
         var seen = plan.functions.names
         for runner in executables {
             if let twin = runner.functions.intersection(seen).sorted().first {
@@ -94,12 +95,21 @@ final class Daemon: Sendable {
             }
             seen.formUnion(runner.functions)
         }
-        if seen.isEmpty, !plan.mayBeIdle {
+        if seen.isEmpty, python == nil, !plan.mayBeIdle {
             throw HarkError(
                 .configuration, "this worker has no functions",
-                remedy: "Give it a directory of executables with --functions DIR, or [functions.NAME] with a command in its configuration file.")
+                remedy: "Give it a directory of executables with --functions DIR, or [functions.NAME] with a command or [python] with modules in its configuration file.")
         }
-        return executables + (swift.map { [$0] } ?? [])
+        return executables + (swift.map { [$0] } ?? []) + (python.map { [$0] } ?? [])
+    }
+
+    private func python(_ configuration: Configuration) throws -> PythonRunner? {
+        guard let table = configuration.python else { return nil }
+        if let problem = table.value.problem { throw SettingProblem(origin: table.origin, message: "[python]: \(problem)") }
+        var settings = table.value
+        // This process is nothing but a worker: what leaves its task's session is ours to end.
+        settings.adoptsOrphans = true
+        return PythonRunner(settings)
     }
 
     private func options(_ configuration: Configuration) -> WorkerOptions {

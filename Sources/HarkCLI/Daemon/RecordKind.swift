@@ -8,6 +8,7 @@ enum RecordKind: String, CaseIterable, Sendable {
     case waiting
     case refused
     case accepted
+    case lacking
     case draining
     case reloaded
     case notReloaded = "not_reloaded"
@@ -33,6 +34,7 @@ enum RecordKind: String, CaseIterable, Sendable {
         case .waiting: "a7b858b0f7aa485ab97e2339312ae576"
         case .refused: "b9306545fd8749dfaa420acbaa7c3763"
         case .accepted: "e2220bf5c5704a149a535658958160f6"
+        case .lacking: "70539d32ecc44a3789304dd4a011329c"
         case .draining: "39f7b9e8c7b14bcd9bef914be58585c6"
         case .reloaded: "86010afcf14f427ba6eff6255b37003f"
         case .notReloaded: "d3f9dc463fc04f15a23b75475be24662"

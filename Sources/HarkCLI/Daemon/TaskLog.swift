@@ -44,15 +44,17 @@ final class TaskLog {
             if verbosity(task.function) == .all { say(.started, .info, "started", task.id, task.function, task.queue, task.attempt) }
         case .finished(let claim, let function, let queue, let attempt, let verb, let ran):
             tell(verb, ran, function) { [self] kind, level, text in say(kind, level, text, claim.id, function, queue, attempt) }
-        case .blocked(let task):
+        case .blocked(let task, let why):
             if strangers.insert(task.function).inserted {
-                say(.blocked, .warning, "no function \(task.function) here: its tasks wait, blocked, for a worker that has it", task.id, task.function, task.queue, task.attempt)
+                say(.blocked, .warning, "\(why ?? "no function \(task.function) here"): its tasks wait, blocked, for a worker that has it", task.id, task.function, task.queue, task.attempt)
             }
         case .late(let claim):
             say(.late, .warning, "its outcome came too late, it belongs to another worker by now; nothing was changed", task: claim.id)
         case .deaf(let claim, let function, let queue, let attempt):
             say(.deaf, .warning, "does not end although it was asked to; its slot stays taken", claim.id, function, queue, attempt)
         case .refused(let reason): say(.refused, .error, "the database refuses what a worker has to do: \(reason); trying again until it does not")
+        case .lacking(let why?): say(.lacking, .error, "Python functions wait: \(why)")
+        case .lacking(nil): say(.lacking, .info, "Python functions run")
         case .accepted: say(.accepted, .info, "the database accepts again what a worker has to do")
         case .written, .asleep, .ready: break
         }

@@ -12,6 +12,7 @@ struct WorkerStatus: Sendable {
     private(set) var drainsUntil: Duration?
     private(set) var waitingFor: String?
     private(set) var refusal: String?
+    private(set) var lacking: String?
     private(set) var lastError: String?
     /// Why the last reload changed nothing.
     var notReloaded: String?
@@ -29,6 +30,7 @@ struct WorkerStatus: Sendable {
         case .waiting(_, let reason, _): waitingFor = PostgresError(message: reason).withoutAdvice
         case .refused(let reason): refusal = reason
         case .accepted: refusal = nil
+        case .lacking(let why): lacking = why
         case .started: running += 1
         case .finished(_, let function, _, _, let verb, _):
             running = max(0, running - 1)
@@ -70,6 +72,7 @@ struct WorkerStatus: Sendable {
         case .polling, .listening:
             if let refusal { return prefix + "the database refuses writes (\(Self.short(refusal)))" }
             if case .polling(_, let why) = listener { return "polling (\(Self.short(why)))" }
+            if lacking != nil { return prefix + "Python functions wait, see the journal" }
             return isReady ? "listening" : "starting: looking for tasks"
         }
     }

@@ -21,14 +21,26 @@ enum Settings {
         lines.append(Line(name: "result_limit", value: "\(configuration.resultLimit.value) bytes", origin: configuration.resultLimit.origin))
         let grace = configuration.unknownFunctionGrace
         lines.append(Line(name: "unknown_function_grace", value: grace.value.map(DurationText.format) ?? "for ever", origin: grace.origin))
-        lines.append(Line(name: "task_log", value: configuration.taskLog.value?.rawValue ?? "all of executables, failures of Swift functions", origin: configuration.taskLog.origin))
+        lines.append(Line(name: "task_log", value: configuration.taskLog.value?.rawValue ?? "all of executables and Python, failures of Swift functions", origin: configuration.taskLog.origin))
         for queue in configuration.queues {
             lines.append(Line(name: "queues.\(queue.value.name)", value: policy(queue.value), origin: queue.origin))
         }
         for (name, function) in configuration.functions.sorted(by: { $0.key < $1.key }) {
             lines.append(Line(name: "functions.\(name)", value: policy(function.value), origin: function.origin))
         }
+        if let python = configuration.python { lines.append(Line(name: "python", value: describe(python.value), origin: python.origin)) }
         return lines
+    }
+
+    private static func describe(_ python: PythonSettings) -> String {
+        var parts = ["\(python.interpreters) \(python.interpreters == 1 ? "interpreter" : "interpreters") of \(python.interpreter) for \(python.modules.names.joined(separator: ", "))"]
+        if let directory = python.directory { parts.append("in \(directory)") }
+        if let django = python.djangoSettings { parts.append("Django with \(django)") }
+        if !python.preload.isEmpty { parts.append("preloads \(python.preload.joined(separator: ", "))") }
+        if let tasks = python.tasksPerInterpreter { parts.append("replaced after \(tasks) tasks") }
+        if let memory = python.memoryLimit { parts.append("or when larger than \(memory >> 20) MiB") }
+        if !python.environment.isEmpty { parts.append("with \(python.environment.keys.sorted().joined(separator: ", "))") }
+        return parts.joined(separator: ", ")
     }
 
     private static func policy(_ queue: QueueSettings) -> String {

@@ -31,10 +31,12 @@ struct Configuration: Sendable {
     var resultLimit: Sourced<Int>
     /// nil: for ever.
     var unknownFunctionGrace: Sourced<Duration?>
-    /// nil: `all` for executables, `failures` for Swift functions.
+    /// nil: `all` for executables and Python, `failures` for Swift functions.
     var taskLog: Sourced<TaskLog?>
     var queues: [Sourced<QueueSettings>]
     var functions: [String: Sourced<Function>]
+    /// nil: no Python functions.
+    var python: Sourced<PythonSettings>?
 
     /// Of all queues together.
     var slots: Int { queues.reduce(0) { $0 + $1.value.slots } }
@@ -54,7 +56,7 @@ struct Configuration: Sendable {
     ///   - hostname: the default name of a worker.
     init(_ reader: SettingReader, queues chosen: [QueueChoice] = [], hostname: String) throws(SettingProblem) {
         file = reader.file?.path
-        try reader.refuseUnknown(in: [], valid: Self.keys + ["queues", "functions"])
+        try reader.refuseUnknown(in: [], valid: Self.keys + ["queues", "functions", "python"])
         database = try DatabaseAddress.read(reader)
         signalDatabase = try reader.read("signal_database", default: nil) { given throws(SettingProblem) in try DatabaseAddress.parse(given) }
         name = try reader.read("name", default: hostname) { given throws(SettingProblem) in try given.text(1...100) }
@@ -67,6 +69,9 @@ struct Configuration: Sendable {
         taskLog = try reader.read("task_log", default: nil) { given throws(SettingProblem) in try given.choice(TaskLog.self) }
         queues = try Self.queues(reader, chosen)
         functions = try Self.functions(reader)
+        python = try PythonTable.read(reader)
+        python?.value.resultLimit = resultLimit.value
+        python?.value.grace = stopGrace.value
     }
 
     /// Reads the file and the environment of this process.

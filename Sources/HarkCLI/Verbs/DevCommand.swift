@@ -72,7 +72,7 @@ struct DevCommand: AsyncParsableCommand {
             ("PostgreSQL", "\(cluster.version), private, in \(cluster.directory)"),
             ("connect", "psql '\(url)'"),
             ("other verbs", "export HARK_DATABASE='\(url)'"),
-            ("functions", functions.isEmpty ? missing : functions.joined(separator: ", ") + (place.map { "  (\($0))" } ?? "")),
+            ("functions", functions.isEmpty && configuration.python == nil ? missing : functions.joined(separator: ", ") + (functions.isEmpty ? "" : place.map { "  (\($0))" } ?? "") + (configuration.python.map { "\(functions.isEmpty ? "" : "; ")those of \($0.value.modules.names.joined(separator: ", ")), Python" } ?? "")),
             ("enqueue", "insert into hark.tasks (function, args) values ('\(example.replacing("'", with: "''"))', '[]');  -- args: what it takes, as JSON"),
             ("stop", "Ctrl-C"),
         ]

@@ -33,7 +33,7 @@ struct WorkCommand: AsyncParsableCommand {
 
             Settings in the file, or as HARK_... in the environment: \(Configuration.keys.joined(separator: ", ")). \
             In the file, also [queues.NAME] \(Configuration.queueKeys.joined(separator: ", ")) and [functions.NAME] \
-            \(Configuration.functionKeys.joined(separator: ", ")).
+            \(Configuration.functionKeys.joined(separator: ", ")), and [python] \(PythonTable.keys.joined(separator: ", ")).
             """)
 
     @Option(help: ArgumentHelp("Which instance of a service this is: reads /etc/hark/NAME.toml, else /etc/hark/hark.toml, and adds NAME to the worker's name.", valueName: "name"), transform: Instance.init)

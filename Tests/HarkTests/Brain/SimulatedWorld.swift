@@ -80,6 +80,7 @@ struct SimulatedWorld {
         most = slots
         settings.queues = Self.queues(slots)
         settings.functions = ["f"]
+        settings.modules = ["m"]
         settings.retry = RetryPolicy(base: .milliseconds(100), cap: .seconds(3))
         settings.batch = Int.random(in: 1...6, using: &random)
         brain = WorkerState(settings, seed: random.next())
@@ -103,6 +104,11 @@ struct SimulatedWorld {
             plan(.milliseconds(Int.random(in: 0...25_000, using: &random)), .configure(choice))
         }
         plan(.seconds(26), .configure(slots))
+        // Interpreters come, have room for more or fewer, go, and are there at the end.
+        for _ in 0..<Int.random(in: 0...6, using: &random) {
+            plan(.milliseconds(Int.random(in: 0...25_000, using: &random)), .event(.capacity(Int.random(in: 0...3, using: &random), lacking: nil)))
+        }
+        plan(.seconds(26), .event(.capacity(2, lacking: nil)))
         for _ in 0..<Int.random(in: 0...2, using: &random) {
             plan(.milliseconds(Int.random(in: 0...25_000, using: &random)), .resume(slept: .milliseconds(Int.random(in: 500...60_000, using: &random))))
         }
@@ -305,7 +311,7 @@ struct SimulatedWorld {
                     rows[id]?.attempt += 1
                     result.claimed.append(
                         ClaimedTask(
-                            claim: Claim(id: id, token: look.token), queue: row.queue, function: id % 50 == 0 && !calm ? "unknown" : "f", args: [],
+                            claim: Claim(id: id, token: look.token), queue: row.queue, function: id % 50 == 0 && !calm ? "unknown" : id % 3 == 0 ? "m.f" : "f", args: [],
                             priority: row.priority, position: row.position, attempt: row.attempt + 1,
                             timeout: id % 7 == 0 ? .seconds(2) : nil))
                 }
@@ -391,6 +397,8 @@ struct SimulatedWorld {
     private mutating func begin(_ task: ClaimedTask) {
         started += 1
         runningNow[task.claim] = task.queue
+        // One that waits for an interpreter has time until it begins.
+        if task.function == "m.f" { plan(latency(), .event(.alive(task.claim))) }
         if faults, Int.random(in: 0...40, using: &random) == 0 {
             deaf.insert(task.claim)
             return plan(.seconds(60), .function(task.claim, .completed(result: nil)))
@@ -445,6 +453,8 @@ struct SimulatedWorld {
         guard !brain.isUnproven else { return }
         for (id, row) in inOrder where row.state == "ready" || (row.state == "scheduled" && row.runAt < now) {
             let running = runningNow.values.filter { $0 == row.queue }.count
+            // The interpreters may be busy, or away.
+            guard brain.queues.first(where: { $0.settings.name == row.queue })?.allowance != 0 else { continue }
             if running < slots[row.queue] ?? 0, brain.nextWake ?? .seconds(9_999) > now {
                 throw Violation(description: "sleeps at \(now) until \(String(describing: brain.nextWake)) while task \(id) waits: \(row)")
             }

@@ -22,6 +22,7 @@ final class CollectingOutlet: RunnerOutlet {
         var alive: [Claim] = []
         var extended: [(Claim, Duration)] = []
         var lines: [Line] = []
+        var capacities: [(Int, String?)] = []
         var waiting: [Waiting] = []
         var changes = 0
     }
@@ -37,9 +38,12 @@ final class CollectingOutlet: RunnerOutlet {
     var alive: [Claim] { state.withLock(\.alive) }
     var extended: [Duration] { state.withLock { $0.extended.map(\.1) } }
     var lines: [Line] { state.withLock(\.lines) }
+    /// What the runner said last of how many tasks it would have, and why none.
+    var capacity: (count: Int, lacking: String?) { state.withLock { $0.capacities.last ?? (0, nil) } }
 
     func finished(_ claim: Claim, _ outcome: Outcome) { note { $0.outcomes.append((claim, outcome)) } }
     func alive(_ claim: Claim) { note { $0.alive.append(claim) } }
+    func capacity(_ count: Int, lacking: String?) { note { $0.capacities.append((count, lacking)) } }
     func extend(_ claim: Claim, by extra: Duration) { note { $0.extended.append((claim, extra)) } }
 
     func outcome(of claim: Claim) -> Outcome? { outcomes.last { $0.claim == claim }?.outcome }
@@ -128,6 +132,18 @@ extension Outcome {
     /// The result as text, when there is one.
     var text: String? {
         if case .completed(let result?) = self { String(decoding: result, as: UTF8.self) } else { nil }
+    }
+
+    /// For comparison, where a traceback would be in the way.
+    var withoutDetail: Outcome {
+        func short(_ error: AttemptError) -> AttemptError { AttemptError(error.kind, error.message) }
+        return switch self {
+        case .retry(let after, let error): .retry(after: after, short(error))
+        case .errored(let error): .errored(short(error))
+        case .failed(let error): .failed(short(error))
+        case .cancelled(let error): .cancelled(short(error))
+        default: self
+        }
     }
 
     var error: AttemptError? {

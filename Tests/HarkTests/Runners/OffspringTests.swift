@@ -52,6 +52,17 @@ struct OffspringTests {
         }
     }
 
+    @Test("a daemon that a Python function leaves behind dies before its outcome is told, and its interpreter lives on")
+    func python() async {
+        await #expect(processExitsWith: .success) {
+            let outcomes = await Snake.outcomes([claimed("probe.ordinary.pid"), claimed("probe.naughty.leaves_daemon"), claimed("probe.ordinary.pid")]) { $0.adoptsOrphans = true }
+            #expect(outcomes[1].text == #""left""#)
+            #expect(outcomes[0].text == outcomes[2].text)
+            #expect(Snake.processes(of: ["sleep", "7200"]) == [])
+            #expect(children().isEmpty)
+        }
+    }
+
     @Test("the end of one task leaves the descendants of another alone")
     func others() async {
         await #expect(processExitsWith: .success) {

@@ -161,6 +161,7 @@ struct HandChangeTests {
                     switch verb {
                     case "retry": [.float8Array([60]), .jsonbArray([Array(#"{"kind": "error", "message": "no"}"#.utf8)])]
                     case "snooze": [.float8Array([60])]
+                    case "block": [.jsonbArray([nil])]
                     default: []
                     }
                 let written = try await worker.execute(SQL.statement(verb), [.int64Array([1]), .int64Array([5])] + more)

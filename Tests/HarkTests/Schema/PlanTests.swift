@@ -42,7 +42,7 @@ struct PlanTests {
         Expected("retry", ["update tasks", "tasks by tasks_pkey", "tasks by Tid Scan", "workers by workers_pkey"], mine),
         Expected("snooze", ["update tasks", "tasks by tasks_pkey", "tasks by Tid Scan"], mine),
         Expected("release", ["update tasks", "tasks by tasks_pkey", "tasks by Tid Scan"], mine),
-        Expected("block", ["update tasks", "tasks by tasks_pkey", "tasks by Tid Scan"], mine),
+        Expected("block", ["update tasks", "tasks by tasks_pkey", "tasks by Tid Scan", "workers by workers_pkey"], mine),
         Expected("held", ["tasks by tasks_pkey"], mine),
         Expected("cancel_requests", ["tasks by tasks_pkey"], mine),
         Expected("lanes", ["tasks by tasks_ready"], ["tasks_ready": ["(queue = "]]),

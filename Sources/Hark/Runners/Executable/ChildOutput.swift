@@ -1,3 +1,6 @@
+internal import Logging
+import Subprocess
+
 /// What a child printed on stdout, up to a limit, and what that means as a result.
 struct Printed: Sendable {
     private(set) var bytes: [UInt8] = []
@@ -60,6 +63,20 @@ struct StderrLines: Sendable {
                 if partial.count == Self.longest, !rest.isEmpty { flush(line) }
             }
         }
+    }
+
+    /// All lines of a child, logged as they come.
+    static func logged(_ output: SubprocessOutputSequence, _ logger: Logger) async -> StderrLines {
+        var lines = StderrLines()
+        do {
+            for try await buffer in output {
+                buffer.withUnsafeBytes { lines.append($0) { logger.info("\($0)") } }
+            }
+        } catch {
+            // A pipe that breaks is a pipe that has ended.
+        }
+        lines.end { logger.info("\($0)") }
+        return lines
     }
 
     /// The last line may have no newline.

@@ -47,14 +47,6 @@ final class ExecutableChild: Sendable {
         escalate(grace, loop) { _ in true }
     }
 
-    /// Waits until the process has ended; it stays unreaped. `pidfd` is negative where the system had none to give.
-    func ended(_ pid: pid_t, _ pidfd: CInt, on loop: EventLoop) async {
-        if pidfd >= 0 { await loop.readable(pidfd) }
-        while !hark_has_ended(pid) {
-            try? await loop.sleep(until: EventLoop.now + .milliseconds(20))
-        }
-    }
-
     /// Waits until the descendants that were killed with it are dead: SIGKILL takes a moment, and who has left the session
     /// is found by nobody afterwards.
     func buried(on loop: EventLoop, until deadline: Duration) async {

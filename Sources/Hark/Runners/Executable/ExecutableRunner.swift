@@ -117,7 +117,7 @@ public final class ExecutableRunner: Runner {
         do {
             let result = try await Subprocess.run(
                 .path(FilePath(program)), arguments: Arguments(Array(command.dropFirst())),
-                environment: .custom(environment.reduce(into: [:]) { $0[.init(stringLiteral: $1.key)] = $1.value }),
+                environment: CleanEnvironment.custom(environment),
                 workingDirectory: settings.workingDirectory.map { FilePath($0) }, platformOptions: options,
                 input: .fileDescriptor(FileDescriptor(rawValue: stdin), closeAfterSpawningProcess: true),
                 output: .sequence, error: .sequence
@@ -128,9 +128,9 @@ public final class ExecutableRunner: Runner {
                 DescriptorLimit.giveBack(to: process.value)
                 child.started(process.value)
                 async let printed = gather(execution.standardOutput, child, outlet.loop)
-                async let stderr = log(execution.standardError, logger)
+                async let stderr = StderrLines.logged(execution.standardError, logger)
                 var ended = Ended(printed: await printed, stderr: await stderr, survivors: [])
-                await child.ended(process.value, process.processDescriptor, on: outlet.loop)
+                await outlet.loop.ended(process.value, process.processDescriptor)
                 await child.buried(on: outlet.loop, until: EventLoop.now + Self.patience)
                 ended.survivors = await Offspring.shared.clear(ticket, on: outlet.loop, until: EventLoop.now + Self.patience)
                 return ended
@@ -155,19 +155,6 @@ public final class ExecutableRunner: Runner {
             // A pipe that breaks is a pipe that has ended.
         }
         return printed
-    }
-
-    private func log(_ stderr: SubprocessOutputSequence, _ logger: Logger) async -> StderrLines {
-        var lines = StderrLines()
-        do {
-            for try await buffer in stderr {
-                buffer.withUnsafeBytes { lines.append($0) { logger.info("\($0)") } }
-            }
-        } catch {
-            // As above.
-        }
-        lines.end { logger.info("\($0)") }
-        return lines
     }
 
     private func outcome(
@@ -201,19 +188,13 @@ public final class ExecutableRunner: Runner {
 
     // MARK: The child's environment
 
-    /// Clean: of the worker's own environment no more than PATH, HOME, LANG and TZ.
     private func environment(for task: ClaimedTask, _ socket: NotifySocket?) -> [String: String] {
-        var environment = ["PATH": "/usr/local/bin:/usr/bin:/bin"]
-        for name in ["PATH", "HOME", "LANG", "TZ"] {
-            if let value = getenv(name) { environment[name] = String(cString: value) }
-        }
-        environment.merge(settings.environment) { $1 }
+        var environment = CleanEnvironment.variables(adding: settings.environment)
         environment["HARK_TASK_ID"] = "\(task.id)"
         environment["HARK_TOKEN"] = "\(task.claim.token)"
         environment["HARK_ATTEMPT"] = "\(task.attempt)"
         environment["HARK_QUEUE"] = task.queue
         environment["HARK_FUNCTION"] = task.function
-        environment[Leftovers.variable] = Leftovers.mark
         if let socket { environment["NOTIFY_SOCKET"] = socket.name }
         if let timeout = task.timeout {
             let (seconds, attoseconds) = timeout.components

@@ -10,6 +10,9 @@
 // through. One that made a session for itself is known by HARK_TASK_ID and HARK_TOKEN in its environment. One that even
 // wiped its environment cannot be attributed: it dies when all tasks have ended that ran when it was first seen.
 //
+// An interpreter *hosts* functions, one after the other. What they start is in its session, or carries HARK_INTERPRETER in its
+// environment, and is tidied away after the function that started it; the interpreter itself lives on.
+//
 // Which child is an orphan? Every child of this process that nobody here started. A child in our own session is none: a
 // session can be left but not joined, and every task's process begins in a session of its own. Whoever else starts a
 // child in a new session says so with a ticket *before* the start, because a child exists some time before its starter
@@ -39,9 +42,13 @@ final class Offspring: Sendable {
 
     private struct Entry {
         let claim: Claim?
+        var isHost = false
         var pid: pid_t?
         /// Its process has ended: it protects no stray any more.
         var over = false
+
+        /// What it starts belongs to a task.
+        var runsTasks: Bool { claim != nil || isHost }
     }
 
     private struct State {
@@ -62,7 +69,8 @@ final class Offspring: Sendable {
     }
 
     private let state = Mutex(State())
-    /// The task that this process itself is part of, when a worker runs inside a task: not a mark of our own orphans.
+    /// The task, and the interpreter, that this process itself is part of, when a worker runs inside a task: no marks of our own orphans.
+    private static let host = getenv("HARK_INTERPRETER").flatMap { pid_t(String(cString: $0)) }
     private let own = Claim(environment: [getenv("HARK_TASK_ID"), getenv("HARK_TOKEN")].map { $0.map { String(cString: $0) } })
 
     /// From now on orphans come to this process. What is its child already is left alone.
@@ -79,12 +87,12 @@ final class Offspring: Sendable {
 
     var adopting: Bool { state.withLock(\.adopting) }
 
-    /// To be called before a process is started.
-    func starting(_ claim: Claim?) -> Ticket {
+    /// To be called before a process is started: of a task, of the worker itself (nil), or of one that hosts functions.
+    func starting(_ claim: Claim?, isHost: Bool = false) -> Ticket {
         state.withLock { state in
             state.last += 1
             let ticket = Ticket(number: state.last)
-            state.entries[ticket] = Entry(claim: claim)
+            state.entries[ticket] = Entry(claim: claim, isHost: isHost)
             return ticket
         }
     }
@@ -106,6 +114,15 @@ final class Offspring: Sendable {
     /// most until `deadline`. Returns what would not die.
     func clear(_ ticket: Ticket, on loop: EventLoop, until deadline: Duration) async -> [pid_t] {
         state.withLock { $0.entries[ticket]?.over = true }
+        return await sweep(ticket, on: loop, until: deadline)
+    }
+
+    /// Kills the orphans of the function that has ended in the living host of `ticket`, and waits like `clear`.
+    func tidy(_ ticket: Ticket, on loop: EventLoop, until deadline: Duration) async -> [pid_t] {
+        await sweep(ticket, on: loop, until: deadline)
+    }
+
+    private func sweep(_ ticket: Ticket, on loop: EventLoop, until deadline: Duration) async -> [pid_t] {
         while true {
             let condemned = state.withLock { Self.sweep(&$0, ticket, own) }
             // One that was reaped at once may have left us children since the look.
@@ -122,7 +139,7 @@ final class Offspring: Sendable {
 
     /// One look: kills what belongs to the task, reaps what is gone already, and returns both.
     private static func sweep(_ state: inout State, _ ticket: Ticket, _ own: Claim?) -> [(pid: pid_t, reaped: Bool)] {
-        if let pid = state.entries[ticket]?.pid { Glibc.kill(-pid, SIGKILL) }
+        if let entry = state.entries[ticket], entry.over, let pid = entry.pid { Glibc.kill(-pid, SIGKILL) }
         guard state.adopting else {
             guard let session = state.entries[ticket]?.pid else { return [] }
             return pids { hark_session_members(session, $0, $1) }.filter { kill($0, in: session) }.map { ($0, false) }
@@ -130,14 +147,14 @@ final class Offspring: Sendable {
         let children = children(of: getpid())
         let started = Set(state.entries.values.compactMap(\.pid))
         let halfBorn = state.entries.values.contains { $0.pid == nil && !$0.over }
-        let running = Set(state.entries.filter { $0.value.claim != nil && !$0.value.over || $0.value.pid == nil }.keys)
+        let running = Set(state.entries.filter { $0.value.runsTasks && !$0.value.over || $0.value.pid == nil }.keys)
         var strays: [pid_t: Set<Ticket>] = [:]
         var condemned: [(pid: pid_t, reaped: Bool)] = []
         for child in children where !started.contains(child) && !state.foreign.contains(child) {
             switch owner(of: child, state.entries, own) {
             case .nobody:
                 continue
-            case .task(let other) where running.contains(other):
+            case .task(let other) where other != ticket && running.contains(other):
                 continue
             case .task, .gone:
                 break
@@ -158,8 +175,12 @@ final class Offspring: Sendable {
     private static func owner(of child: pid_t, _ entries: [Ticket: Entry], _ own: Claim?) -> Owner {
         let session = getsid(child)
         if session == getsid(0) { return .nobody }
-        if let entry = entries.first(where: { $0.value.claim != nil && $0.value.pid == session }) { return .task(entry.key) }
-        guard let claim = Claim(environmentOf: child), claim != own else { return .unknown }
+        if let entry = entries.first(where: { $0.value.runsTasks && $0.value.pid == session }) { return .task(entry.key) }
+        let mark = ProcessMark(of: child)
+        if let host = mark.interpreter, host != Self.host {
+            return entries.first { $0.value.isHost && $0.value.pid == host }.map { .task($0.key) } ?? .gone
+        }
+        guard let claim = mark.claim, claim != own else { return .unknown }
         return entries.first { $0.value.claim == claim }.map { .task($0.key) } ?? .gone
     }
 
@@ -218,15 +239,23 @@ extension Claim {
         self.init(id: id, token: token)
     }
 
-    /// What HARK_TASK_ID and HARK_TOKEN say in the environment that the process was started with.
-    init?(environmentOf pid: pid_t) {
-        var id: String?
-        var token: String?
-        for entry in readFile("/proc/\(pid)/environ", limit: 1 << 20).split(separator: 0) {
-            if entry.starts(with: "HARK_TASK_ID=".utf8) { id = String(decoding: entry.dropFirst(13), as: UTF8.self) }
-            if entry.starts(with: "HARK_TOKEN=".utf8) { token = String(decoding: entry.dropFirst(11), as: UTF8.self) }
+}
+
+/// Whose a process is, by the environment that it was started with.
+private struct ProcessMark {
+    /// HARK_TASK_ID and HARK_TOKEN.
+    let claim: Claim?
+    /// HARK_INTERPRETER, a process id.
+    let interpreter: pid_t?
+
+    init(of pid: pid_t) {
+        var found: [String: String] = [:]
+        for entry in readFile("/proc/\(pid)/environ", limit: 1 << 20).split(separator: 0) where entry.starts(with: "HARK_".utf8) {
+            guard let equals = entry.firstIndex(of: UInt8(ascii: "=")) else { continue }
+            found[String(decoding: entry[..<equals], as: UTF8.self)] = String(decoding: entry[entry.index(after: equals)...], as: UTF8.self)
         }
-        self.init(environment: [id, token])
+        claim = Claim(environment: [found["HARK_TASK_ID"], found["HARK_TOKEN"]])
+        interpreter = found["HARK_INTERPRETER"].flatMap { pid_t($0) }
     }
 }
 

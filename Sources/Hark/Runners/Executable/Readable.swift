@@ -1,3 +1,5 @@
+internal import CLinux
+import Glibc
 internal import PQ
 
 extension EventLoop {
@@ -7,6 +9,14 @@ extension EventLoop {
         await withCheckedContinuation { continuation in
             let wait = OneWait(continuation)
             wait.begun(watch(fd, .read) { _ in wait.over() }, deadline.map { at($0) { wait.over() } })
+        }
+    }
+
+    /// Waits until this child has ended; it stays unreaped. `pidfd` is negative where the system had none to give.
+    func ended(_ pid: pid_t, _ pidfd: CInt) async {
+        if pidfd >= 0 { await readable(pidfd) }
+        while !hark_has_ended(pid) {
+            try? await sleep(until: EventLoop.now + .milliseconds(20))
         }
     }
 }

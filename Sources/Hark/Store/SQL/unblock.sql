@@ -3,6 +3,7 @@
 --
 -- $1 text[]  queues
 -- $2 text[]  functions this worker has
+-- $3 text[]  modules whose functions it has
 --
 -- Returns one row, unblocked: how many. At most 1,000 for each queue and function in one call; call again while it is not
 -- 0. A skip scan of tasks_blocked finds which functions have blocked tasks (when nothing is blocked: one descent for each
@@ -36,7 +37,7 @@ unblocked as (
         limit 1000
         for update skip locked
       ) set_aside
-    where l.function = any ($2::text[])
+    where l.function = any ($2::text[]) or exists (select from unnest($3::text[]) module where starts_with(l.function, module || '.'))
   ))
   returning 1
 )

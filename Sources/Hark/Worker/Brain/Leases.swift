@@ -8,6 +8,8 @@ struct Leases {
         let maxAttempts: Int
         let timeout: Duration?
         let started: Duration
+        /// Waits for one of the interpreters before it runs, and its timeout with it.
+        let isPooled: Bool
         /// When it runs into its timeout.
         var deadline: Duration?
         var stopped: StopReason?
@@ -18,6 +20,8 @@ struct Leases {
     }
 
     private(set) var byClaim: [Claim: Lease] = [:]
+    /// How many of them share the interpreters.
+    private(set) var pooled = 0
     /// Never later than the first deadline; may be early.
     private(set) var earliest: Duration?
 
@@ -26,20 +30,27 @@ struct Leases {
     /// Those whose outcome the database still waits for, in the order of their tasks.
     var open: [Lease] { byClaim.values.filter { !$0.abandoned }.sorted { $0.claim.id < $1.claim.id } }
 
-    mutating func begin(_ task: ClaimedTask, at now: Duration) {
-        let deadline = task.timeout.map { now + $0 }
+    /// - Parameter isPooled: its timeout begins when its runner first says that it is `alive`.
+    mutating func begin(_ task: ClaimedTask, isPooled: Bool = false, at now: Duration) {
+        let deadline = isPooled ? nil : task.timeout.map { now + $0 }
+        if isPooled { pooled += 1 }
         byClaim[task.claim] = Lease(
             claim: task.claim, queue: task.queue, function: task.function, attempt: task.attempt, maxAttempts: task.maxAttempts,
-            timeout: task.timeout, started: now, deadline: deadline)
+            timeout: task.timeout, started: now, isPooled: isPooled, deadline: deadline)
         notice(deadline)
     }
 
-    mutating func end(_ claim: Claim) -> Lease? { byClaim.removeValue(forKey: claim) }
+    mutating func end(_ claim: Claim) -> Lease? {
+        let lease = byClaim.removeValue(forKey: claim)
+        if lease?.isPooled == true { pooled -= 1 }
+        return lease
+    }
 
-    /// The function has said that it is alive: the whole timeout again.
+    /// The function has begun, or has said that it is alive: the whole timeout again.
     mutating func alive(_ claim: Claim, at now: Duration) {
         guard let timeout = byClaim[claim]?.timeout, byClaim[claim]?.stopped == nil else { return }
         byClaim[claim]?.deadline = now + timeout
+        notice(now + timeout)
     }
 
     /// Not before `extra` from now; never sooner than without.

@@ -32,6 +32,10 @@ struct QueueState {
 
     var settings: QueueSettings
     var running = 0
+    /// Its tasks are, as far as we have seen, functions that share few interpreters.
+    var isPooled = false
+    /// Then: how many more of them those can begin soon.
+    var allowance: Int?
     var wanted = Wanted.full
     /// In order of priority. Priority 0 is always there: it is where almost everything goes.
     var lanes: [Lane] = [Lane(priority: 0, mark: 0)]
@@ -50,7 +54,7 @@ struct QueueState {
     /// Nobody wants it any more (a new configuration gave it no slots), and nothing of it runs.
     var isOver: Bool { settings.slots == 0 && running == 0 }
 
-    var room: Int { max(settings.slots - running, 0) }
+    var room: Int { max(min(settings.slots - running, allowance ?? .max), 0) }
 
     mutating func want(_ look: Wanted) { wanted = max(wanted, look) }
 

@@ -83,8 +83,8 @@ public struct Write: Sendable, Equatable {
         case fail(AttemptError)
         case cancel(AttemptError)
         case release
-        /// This worker does not have the function.
-        case block
+        /// This worker does not have the function, and may say why.
+        case block(AttemptError?)
     }
 
     public var claim: Claim

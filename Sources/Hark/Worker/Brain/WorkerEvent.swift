@@ -28,6 +28,8 @@ enum WorkerEvent: Sendable {
     case finished([(Claim, Outcome)])
     case alive(Claim)
     case extended(Claim, by: Duration)
+    /// So many functions of modules can be had in hand without waiting for long; `lacking` says why it is none at all.
+    case capacity(Int, lacking: String?)
     /// The moment of `nextWake` has come.
     case tick
     /// The machine was suspended and goes on now: everybody else's time went on.

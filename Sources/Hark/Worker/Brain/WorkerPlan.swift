@@ -2,6 +2,7 @@
 extension WorkerState {
     mutating func plan(_ now: Duration) {
         planStops(now)
+        allot()
         planTrip(now)
         planSignal(now)
         planLeaving(now)
@@ -14,6 +15,13 @@ extension WorkerState {
         if case .draining(let deadline) = phase, now >= deadline {
             for lease in leases.open { stop(lease, .shutdown, now) }
         }
+    }
+
+    /// Functions that share few interpreters are claimed as these can begin them, whatever the slots: what waits here
+    /// could run elsewhere.
+    private mutating func allot() {
+        let left = max(capacity - leases.pooled, 0)
+        for index in queues.indices { queues[index].allowance = queues[index].isPooled ? left : nil }
     }
 
     private mutating func planTrip(_ now: Duration) {

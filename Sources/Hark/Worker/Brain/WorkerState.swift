@@ -20,6 +20,8 @@ struct WorkerState {
     struct Settings: Sendable {
         var queues: [QueueSettings] = [QueueSettings(name: "default")]
         var functions: Set<String> = []
+        /// Where functions come from that share few interpreters. Which these are stays open: they are imported by name.
+        var modules: Modules = []
         var pollInterval = Duration.seconds(5)
         /// From SIGTERM to SIGKILL for an executable; how long a Swift function may take to notice its cancellation.
         var stopGrace = Duration.seconds(5)
@@ -40,6 +42,8 @@ struct WorkerState {
         /// What is rare, and not cheap to look for: once a minute.
         var sweepInterval: Duration { pollInterval * 12 }
         var slots: Int { queues.reduce(0) { $0 + $1.slots } }
+
+        func isPooled(_ function: String) -> Bool { modules.cover(function) && !functions.contains(function) }
     }
 
     enum Phase: Equatable { case working, draining(deadline: Duration), leaving, ended }
@@ -76,6 +80,9 @@ struct WorkerState {
     var isReady = false
     /// What the database refuses, when that has been reported.
     var refusal: String?
+    /// How many functions of modules may be in hand; none before their runner has said so.
+    var capacity = 0
+    var lacking: String?
     var rescues: [(worker: Int32, processGone: Bool)] = []
     /// Until then, after a failed round trip, none is made.
     var tripsFrom = Duration.zero
@@ -101,6 +108,7 @@ struct WorkerState {
         self.settings = settings
         queues = settings.queues.map(QueueState.init)
         random = SplitMix64(seed: seed)
+        guessPools()
     }
 
     /// The first actions of a worker.
@@ -161,6 +169,12 @@ struct WorkerState {
         case .finished(let outcomes): for (claim, outcome) in outcomes { finished(claim, outcome, now) }
         case .alive(let claim): leases.alive(claim, at: now)
         case .extended(let claim, let extra): leases.extend(claim, by: min(extra, .seconds(366 * 86_400)), at: now)
+        case .capacity(let count, let why):
+            capacity = count
+            if why != lacking {
+                lacking = why
+                actions.append(.report(.lacking(why)))
+            }
         case .tick: break
         case .resumed(let slept): resumed(slept, now)
         case .configured(let new): configured(new, now)
@@ -241,6 +255,7 @@ struct WorkerState {
         }
         let known = Set(queues.map(\.settings.name))
         queues += new.queues.filter { !known.contains($0.name) }.map(QueueState.init)
+        guessPools()
         removeQueuesThatAreOver()
         nextUpkeep = now
         // Our row in hark.workers, the LISTENs and the locks of the doorbell are made with the signal connection.
@@ -337,6 +352,11 @@ struct WorkerState {
                 asked, found: found[asked.queue] ?? [], existing: result.lanes[asked.queue] ?? [],
                 nextDue: result.nextDue[asked.queue], mayPromoteMore: result.mayPromoteMore, took: result.took, at: now)
         }
+        for (queue, tasks) in found {
+            if let index = queues.firstIndex(where: { $0.settings.name == queue }) {
+                queues[index].isPooled = tasks.contains { settings.isPooled($0.function) }
+            }
+        }
         if !result.claimed.isEmpty { foundSinceArmed = true }
         begin(result.claimed, now)
     }
@@ -345,6 +365,12 @@ struct WorkerState {
     mutating func removeQueuesThatAreOver() {
         let asked = Set((trip?.trip.look?.queues ?? []).map(\.queue))
         queues.removeAll { $0.isOver && !asked.contains($0.settings.name) }
+    }
+
+    /// Until a claim shows what a queue holds, it is taken to hold functions of modules, if this worker runs such: a first
+    /// claim that is too small costs a round trip, one that is too large keeps tasks from others.
+    private mutating func guessPools() {
+        for index in queues.indices { queues[index].isPooled = !settings.modules.isEmpty }
     }
 
     mutating func forget(_ claim: Claim) {
@@ -362,12 +388,14 @@ struct WorkerState {
         var runnable: [ClaimedTask] = []
         runnable.reserveCapacity(claimed.count)
         for task in claimed {
-            guard settings.functions.contains(task.function) else {
-                outbox.add(Write(claim: task.claim, verb: .block))
-                actions.append(.report(.blocked(task)))
+            let isPooled = settings.isPooled(task.function)
+            guard isPooled || settings.functions.contains(task.function) else {
+                let why = settings.modules.refusal(of: task.function)
+                outbox.add(Write(claim: task.claim, verb: .block(why.map { AttemptError(.error, $0) })))
+                actions.append(.report(.blocked(task, why: why)))
                 continue
             }
-            leases.begin(task, at: now)
+            leases.begin(task, isPooled: isPooled, at: now)
             if let index = queues.firstIndex(where: { $0.settings.name == task.queue }) { queues[index].running += 1 }
             runnable.append(task)
         }

@@ -1,0 +1,17 @@
+import Glibc
+import Hark
+import HarkCLI
+
+var functions = Functions()
+
+// As a user would write one: the arguments are decoded, and there is no result.
+functions.add("noop") { (_: TaskContext) in }
+
+// Its first line looks at the clock, in nanoseconds since 1970, as time.time_ns() of Python does.
+functions.add("now") { (_: TaskContext) -> Int in
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
+await HarkMain.main(functions: functions)

@@ -1,0 +1,1 @@
+"""The benchmarks of Hark. Benchmarks/README.md says what they measure; `scripts/bench` runs them."""

@@ -1,0 +1,1 @@
+"""A project's app, with the functions of the recipe."""
