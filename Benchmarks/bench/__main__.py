@@ -37,8 +37,19 @@ class Bench:
         print(f"[{time.monotonic() - self.began:5.0f} s] {text}", file=sys.stderr, flush=True)
 
     def wait_for_quiet(self):
-        """Whether the machine is idle, after having waited for that; a quick run does not wait."""
-        return machine.wait_for_quiet(self.progress, patience=0 if self.quick else 300)
+        """A quick run does not wait."""
+        if not self.quick:
+            machine.wait_for_quiet(self.progress)
+
+    def undisturbed(self, what, measure):
+        """The figures of the first run of `measure` that nobody disturbed, of three at most: a dict, whose key `disturbance` says what others took."""
+        for _ in range(1 if self.quick else 3):
+            self.wait_for_quiet()
+            figures = measure()
+            if figures["disturbance"] <= machine.Disturbance.LIMIT:
+                break
+            self.progress(f"{what}: disturbed, others used {figures['disturbance']:.0%} of the CPUs")
+        return figures
 
 
 def main():

@@ -4,6 +4,8 @@ import os
 import platform
 import time
 
+from bench import processes
+
 
 def _busy():
     """(busy, all) CPU time since the start of the machine, in ticks."""
@@ -12,25 +14,41 @@ def _busy():
     return sum(fields) - fields[3] - fields[4], sum(fields)
 
 
-def wait_for_quiet(progress, patience):
-    """Waits until the CPUs are idle for half a second, since two cores are shared by everything that is measured here.
-
-    Returns false if that did not come: then the next figure is no good.
-    """
+def wait_for_quiet(progress, patience=300):
+    """Waits until the CPUs are idle for half a second, since two cores are shared by everything that is measured here."""
     began = time.monotonic()
     told = False
-    while True:
+    while time.monotonic() < began + patience:
         before = _busy()
         time.sleep(0.5)
         after = _busy()
         if after[0] - before[0] < 0.06 * (after[1] - before[1]):
-            return True
-        if time.monotonic() > began + patience:
-            progress("the machine does not become quiet: the next figure is disturbed")
-            return False
+            return
         if not told and time.monotonic() > began + 5:
             progress("waiting for the machine to become quiet")
             told = True
+    progress("the machine does not become quiet")
+
+
+class Disturbance:
+    """Which share of the machine's CPUs somebody else uses from here on: neither we nor these processes and their descendants.
+
+    The kernel's own threads, which write to the disk for us, are somebody else too: up to a few hundredths are normal.
+    """
+
+    LIMIT = 0.1
+
+    def __init__(self, *pids):
+        self._pids = (os.getpid(), *pids)
+        self._began = self._now()
+
+    def _now(self):
+        busy, everything = _busy()
+        return busy * processes.TICK - processes.cpu(*self._pids), everything * processes.TICK
+
+    def share(self):
+        others, everything = (after - before for after, before in zip(self._now(), self._began))
+        return max(others, 0) / everything
 
 
 def sync_time(directory):

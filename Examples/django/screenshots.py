@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-WIDTH, HEIGHT = 1280, 860
+WIDTH, HEIGHT = 1440, 900
 PATIENCE = 60
 
 URL = os.environ["EXAMPLE_URL"]
@@ -27,7 +27,7 @@ PAGES = [
     (
         "failed",
         f"/admin/hark/task/{FAILED}/change/",
-        ["sim.tasks.average_value", "ZeroDivisionError: division by zero", "Traceback (most recent call last)", "in average_value", "attempt 1", "attempt 2"],
+        ["sim.tasks.average_value", "ZeroDivisionError: division by zero", "Traceback (most recent call last)", "in average_value", "attempt 2"],
         ".hark-state",
     ),
     ("workers", "/admin/hark/worker/", ["listening", "default", "0 of"], ".hark-state"),
@@ -119,8 +119,8 @@ def look(browser, name, path, texts, styled, to):
     problems = [f"“{text}” is not there" for text in texts if text not in shown]
     if not browser.ask(f"parseFloat(getComputedStyle(document.querySelector({json.dumps(styled)}) ?? document.body).borderRadius) > 0"):
         problems.append(f"{styled} has no style")
-    if browser.ask("document.documentElement.scrollWidth > innerWidth"):
-        problems.append("it is wider than the window")
+    if browser.ask("[document.documentElement, ...document.querySelectorAll('.results, .wide')].some(e => e.scrollWidth > e.clientWidth)"):
+        problems.append("it, or a table in it, has to be scrolled sideways")
     print(f"{file}: {'; '.join(problems) or 'as it should be'}", flush=True)
     return not problems
 

@@ -32,15 +32,17 @@ struct EventLoopTests {
         defer { loop.stop() }
         let fired = Events<Int>()
         var generator = SystemRandomNumberGenerator()
-        let base = EventLoop.now + .milliseconds(20)
-        let timers = (0..<500).map { number in
-            (number, loop.at(base + .microseconds(Int64.random(in: 0..<20_000, using: &generator))) { fired.add(number) })
-        }
+        let offsets = (0..<500).map { _ in Duration.microseconds(Int64.random(in: 0..<20_000, using: &generator)) }
         let cancelled = Set((0..<500).filter { $0 % 3 == 0 })
-        for (number, timer) in timers.shuffled() where cancelled.contains(number) { timer.cancel() }
         let kept = (0..<500).filter { !cancelled.contains($0) }
         let end = Events<Bool>()
-        loop.at(base + .milliseconds(30)) { end.add(true) }
+        // On the loop's own thread, so that none can fire before it is cancelled, however slow the machine.
+        loop.run {
+            let base = EventLoop.now
+            let timers = offsets.enumerated().map { number, offset in (number, loop.at(base + offset) { fired.add(number) }) }
+            for (number, timer) in timers.shuffled() where cancelled.contains(number) { timer.cancel() }
+            loop.at(base + .milliseconds(30)) { end.add(true) }
+        }
         try await end.wait(count: 1, "the last timer")
         #expect(fired.all.sorted() == kept)
     }

@@ -10,7 +10,7 @@ import contextlib
 import statistics
 import subprocess
 
-from bench import processes
+from bench import machine, processes
 from bench import worker as hark
 from bench.report import Part, Target, number, spread
 from bench.waiting import wait_until, wait_until_settled
@@ -31,8 +31,7 @@ def run(bench):
         # Nobody is always the first, or always behind the same one.
         order = list(contestants)[repetition % 3:] + list(contestants)[:repetition % 3]
         for name in order:
-            quiet = bench.wait_for_quiet()
-            run = contestants[name](bench, bench.tasks) | {"quiet": quiet}
+            run = bench.undisturbed(name, lambda: contestants[name](bench, bench.tasks))
             runs[name].append(run)
             bench.progress(f"drain {repetition + 1}/{bench.repetitions}: {name}: {run['rate']:,.0f}/s")
     return _part(bench, runs)
@@ -53,9 +52,7 @@ def _part(bench, runs):
     part.targets.append(Target("hark, Python / pgqueuer, of the medians", median["hark, Python"] / median["pgqueuer"], 1.2, at_least=True))
     ratios = [a / b for a, b in zip(rates["hark, Python"], rates["pgqueuer"])]
     part.notes.append(f"the same ratio in each repetition: {spread(ratios)}")
-    disturbed = sum(not run["quiet"] for those in runs.values() for run in those)
-    if disturbed:
-        part.notes.append(f"{disturbed} runs began although the machine was busy with something else")
+    part.notes.append(f"others used at most {max(run['disturbance'] for those in runs.values() for run in those):.0%} of the CPUs")
     return part
 
 
@@ -126,13 +123,15 @@ def _drain(bench, database, tasks, table, workers, last, all_done):
             waiting = "select count(*) from pg_locks where locktype = 'relation' and not granted and database = (select oid from pg_database where datname = current_database())"
             wait_until("every worker waits for the lock", lambda: watch.execute(waiting).fetchone()[0] >= len(pids), check)
             wait_until_settled(*pids)
+            others = machine.Disturbance(bench.server.pid, *pids)
             cpu = processes.cpu(*pids), processes.cpu(bench.server.pid)
             began = holder.execute("select clock_timestamp()").fetchone()[0]
             holder.commit()
             wait_until("the last task is done", lambda: watch.execute(last).fetchone() and watch.execute(all_done).fetchone()[0] == tasks, check, pause=0.05)
             cpu = processes.cpu(*pids) - cpu[0], processes.cpu(bench.server.pid) - cpu[1]
+            disturbance = others.share()
             _, ended, wrong = watch.execute(all_done).fetchone()
             if wrong:
                 raise SystemExit(f"{wrong} of {tasks} tasks did not come out as they should")
     seconds = (ended - began).total_seconds()
-    return {"seconds": seconds, "rate": tasks / seconds, "worker_cpu": cpu[0], "server_cpu": cpu[1]}
+    return {"seconds": seconds, "rate": tasks / seconds, "worker_cpu": cpu[0], "server_cpu": cpu[1], "disturbance": disturbance}

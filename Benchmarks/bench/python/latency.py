@@ -10,6 +10,7 @@ what Python adds; so the same is measured again with synchronous_commit off.
 import random
 import time
 
+from bench import machine
 from bench import worker as hark
 from bench.report import Part, Target, number, percentile
 from bench.waiting import wait_until
@@ -26,17 +27,17 @@ def run(bench):
         ["synchronous_commit", "function", "min", "p50", "p95", "p99", "max"])
     for commit in ("on", "off"):
         bench.progress(f"latency: {samples} of each, synchronous_commit {commit}")
-        taken, quiet = _measure(bench, samples, commit)
+        figures = bench.undisturbed("latency", lambda: _measure(bench, samples, commit))
+        taken = figures["milliseconds"]
         for name, times in taken.items():
             part.rows.append([commit, name, *(number(percentile(times, share)) for share in (0, 50, 95, 99, 100))])
-        part.figures[commit] = {"milliseconds": taken, "quiet": quiet}
+        part.figures[commit] = figures
         python, swift = (percentile(taken[name], 50) for name in FUNCTIONS)
         if commit == "on":
             part.targets.append(Target("Python / Swift at p50", python / swift, 1.5, at_least=False))
         else:
             part.notes.append(f"the same without the disk: {number(python / swift)}; Python adds {(python - swift) * 1000:.0f} us")
-        if not quiet:
-            part.notes.append("the machine was busy with something else")
+    part.notes.append(f"others used at most {max(figures['disturbance'] for figures in part.figures.values()):.0%} of the CPUs")
     return part
 
 
@@ -46,9 +47,10 @@ def _measure(bench, samples, commit):
         # Sessions that begin from now on have it, also the client's.
         with hark.Worker(bench, database, slots=1000, python=hark.python_plain(bench, 2)) as worker, bench.server.connect(database) as client:
             worker.wait_until_ready()
-            quiet = bench.wait_for_quiet()
             _sample(client, worker, 5)
-            return {name: sorted(times) for name, times in _sample(client, worker, samples).items()}, quiet
+            others = machine.Disturbance(bench.server.pid, worker.pid)
+            taken = _sample(client, worker, samples)
+            return {"milliseconds": {name: sorted(times) for name, times in taken.items()}, "disturbance": others.share()}
 
 
 def _sample(connection, worker, count):

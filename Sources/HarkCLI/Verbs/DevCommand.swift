@@ -57,6 +57,10 @@ struct DevCommand: AsyncParsableCommand {
         let conninfo = try Conninfo(cluster.conninfo(database: Self.database)).with("port", "5432")
         configuration.database = Sourced(value: conninfo, origin: .flag("hark dev"))
         configuration.signalDatabase = Sourced(value: nil, origin: .builtIn)
+        // A project that takes its database's address from the environment gets this one's, unless its own was configured.
+        if configuration.python?.value.environment["DATABASE_URL"] == nil {
+            configuration.python?.value.environment["DATABASE_URL"] = cluster.url(database: Self.database)
+        }
         let connection = try await DatabaseOptions.connect(configuration.database)
         let applied = try await Migrator(connection).migrate { note("hark: \(Harmless.line($0))") }
         await connection.close()
@@ -67,7 +71,7 @@ struct DevCommand: AsyncParsableCommand {
         let url = cluster.url(database: Self.database)
         let place = configuration.functionsDirectory.value
         let missing = "none yet: put executable files into ./functions and start again"
-        let example = functions.first ?? "hello"
+        let example = functions.first ?? configuration.python?.value.modules.names.first.map { "\($0).FUNCTION" } ?? "hello"
         let lines = [
             ("PostgreSQL", "\(cluster.version), private, in \(cluster.directory)"),
             ("connect", "psql '\(url)'"),

@@ -131,9 +131,12 @@ struct Bench: Sendable {
     }
 
     /// The processes that run `stay` for this bench, whoever started them: their working directory is this bench's own.
-    func leftovers() throws -> [pid_t] {
+    func leftovers() throws -> [pid_t] { try processes(in: functions) }
+
+    /// The processes whose working directory this is.
+    func processes(in directory: String) throws -> [pid_t] {
         let pids = try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap { pid_t($0) }
-        return pids.filter { (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\($0)/cwd")) == functions }
+        return pids.filter { (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\($0)/cwd")) == directory }
     }
 
     static func makeFunctions() throws -> String {

@@ -38,6 +38,29 @@ struct KillTests {
         }
     }
 
+    @Test("after kill -9 of the worker nothing of Python goes on, and the tasks run again")
+    func python() async throws {
+        let project = try PythonProject("import time\n\ndef stay():\n    print('staying')\n    time.sleep(600)\n", more: "interpreters = 3\n")
+        defer { project.remove() }
+        try await Bench.with { bench in
+            for _ in 0..<3 { _ = try await bench.hark("enqueue", "app.stay") }
+            let killed = try await bench.work("--config", project.file) { worker in
+                for id in 1...3 { try await worker.line("task \(id) app.stay | staying") }
+                worker.send(SIGKILL)
+            }
+            #expect(killed == 128 + SIGKILL)
+            let code = try await bench.work("--config", project.file, environment: ["HARK_DRAIN_TIMEOUT": "0s"]) { worker in
+                for id in 1...3 { try await worker.line("task \(id) app.stay #2 | staying") }
+                // One fork server and three interpreters: those of this worker.
+                #expect(try bench.processes(in: project.directory).count == 4)
+                worker.send(SIGTERM)
+            }
+            #expect(code == 0)
+            #expect(try await bench.sql("select string_agg(state || ' ' || attempt, ', ') from hark.tasks") == "ready 1, ready 1, ready 1")
+            #expect(try bench.processes(in: project.directory) == [])
+        }
+    }
+
     @Test("it starts a database, runs tasks, stops on Ctrl-C, and finds its data again after kill -9")
     func life() async throws {
         try await Dev.with { directory, functions in

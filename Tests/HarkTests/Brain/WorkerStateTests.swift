@@ -130,6 +130,44 @@ struct WorkerStateTests {
         }
         #expect(RetryPolicy(jitter: 0).delay(afterAttempt: 3, using: &random) == .seconds(18))
     }
+
+    @Test("functions of modules are claimed as their interpreters can begin them, whatever the slots; others as there are slots")
+    func capacity() {
+        var world = Hands(slots: 50, modules: ["m"])
+        (world.function, world.ready) = ("m.f", Array(1...100))
+        world.run(for: .seconds(2))
+        #expect(world.running.isEmpty, "no interpreter has said that it is there")
+        world.tell(.capacity(2, lacking: nil))
+        world.run(for: .seconds(1))
+        #expect(world.running.map(\.id) == [1, 2])
+        world.tell(.capacity(8, lacking: nil))
+        world.run(for: .seconds(1))
+        #expect(world.running.map(\.id) == Array(1...8))
+        world.tell(.finished([(world.running[0].claim, .completed(result: nil))]))
+        world.run(for: .seconds(1))
+        #expect(world.running.map(\.id) == Array(1...9))
+
+        // What runs elsewhere waits for no interpreter.
+        var other = Hands(slots: 50, modules: ["m"])
+        other.ready = Array(1...100)
+        other.tell(.capacity(2, lacking: nil))
+        other.run(for: .seconds(1))
+        #expect(other.running.count == 50)
+    }
+
+    @Test("the timeout of a function of a module begins with the function, not with the claim")
+    func pooledTimeout() {
+        var world = Hands(modules: ["m"])
+        (world.function, world.ready, world.timeout) = ("m.f", [1], .seconds(2))
+        world.tell(.capacity(1, lacking: nil))
+        world.run(for: .seconds(10))
+        #expect(world.running.count == 1 && world.stops.isEmpty)
+        world.tell(.alive(world.running[0].claim))
+        world.run(for: .milliseconds(1_900))
+        #expect(world.stops.isEmpty)
+        world.run(for: .milliseconds(200))
+        #expect(world.stops == [.timeout])
+    }
 }
 
 /// Hands that do at once what the brain says, beside a database in which all goes well.
@@ -144,13 +182,16 @@ private struct Hands: CustomTestStringConvertible {
     /// The tasks that are there to be claimed.
     var ready: [Int64] = []
     var timeout: Duration?
+    /// What they name.
+    var function = "f"
     private var brain: WorkerState
     /// What the brain will hear, in the order of the moments.
     private var answers: [(at: Duration, event: WorkerEvent)] = []
 
-    init(quiet: Bool = true, slots: Int = 10, seed: UInt64 = 7) {
+    init(quiet: Bool = true, slots: Int = 10, modules: Modules = [], seed: UInt64 = 7) {
         self.quiet = quiet
         var settings = WorkerState.Settings()
+        settings.modules = modules
         settings.queues = [QueueSettings(name: "default", slots: slots)]
         settings.functions = ["f"]
         brain = WorkerState(settings, seed: seed)
@@ -207,7 +248,7 @@ private struct Hands: CustomTestStringConvertible {
             if asked.full { result.lanes[asked.queue] = ready.isEmpty ? [] : [0] }
             for id in ready.prefix(asked.room) {
                 result.claimed.append(
-                    ClaimedTask(claim: Claim(id: id, token: trip.look?.token ?? 0), queue: asked.queue, function: "f", args: [], position: id, timeout: timeout))
+                    ClaimedTask(claim: Claim(id: id, token: trip.look?.token ?? 0), queue: asked.queue, function: function, args: [], position: id, timeout: timeout))
             }
             ready.removeFirst(min(ready.count, asked.room))
         }

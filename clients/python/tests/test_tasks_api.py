@@ -197,6 +197,9 @@ def test_a_failed_task(finished: Any) -> None:
         ("error", "sim.tasks.Busy", tasks.Busy),
         ("error", "exit code 3", hark.Failed),
         ("error", "Note: this is no class", hark.Failed),
+        ("error", "no use\nTraceback\n  raise hark.Fail\nhark.verdicts.Fail: no use", hark.Fail),
+        ("error", "app.error: broken\nTraceback\nsim.tasks.Busy: app.error: broken\nsecond line", tasks.Busy),
+        ("error", "sim.tasks.Busy: " + "x" * 484 + "\nTraceback\nsim.tasks.Busy: " + "x" * 600, tasks.Busy),
         ("error", "print: is no exception", hark.Failed),
         ("error", "", hark.Failed),
         ("crash", "ended by signal 11", hark.Crashed),
@@ -206,7 +209,8 @@ def test_a_failed_task(finished: Any) -> None:
     ],
 )
 def test_every_error_has_a_class(finished: Any, kind: str, message: str, expected: type[BaseException]) -> None:
-    id = finished("failed", "sim.tasks.add", args=[1], errors=[error(kind, message)])
+    message, _, detail = message.partition("\n")
+    id = finished("failed", "sim.tasks.add", args=[1], errors=[error(kind, message, detail=detail)])
     assert tasks.add.get_result(str(id)).errors[0].exception_class is expected
 
 
@@ -293,6 +297,16 @@ def test_task_finished_is_for_the_last_attempt(kind: str, attempt: int, error: t
     with heard(task_finished) as ended, pytest.raises(error):
         run(tasks.fails, kind, now=current(attempt))
     assert ended == ([("42", TaskResultStatus.FAILED)] if is_the_end else [])
+
+
+def test_arguments_that_do_not_fit_fail_at_once() -> None:
+    with heard(task_finished) as ended, pytest.raises(hark.Fail, match="arguments do not fit sim.tasks.add.*missing a required argument: 'a'"):
+        run(tasks.add)
+    assert ended == [("42", TaskResultStatus.FAILED)]
+    with pytest.raises(hark.Fail, match="arguments do not fit sim.tasks.later_with_context"):
+        asyncio.run(run(tasks.later_with_context, 1, 2, 3))
+    with pytest.raises(TypeError):  # from inside
+        run(tasks.add, "a", b=1)
 
 
 def test_a_receiver_that_fails_does_not_undo_the_work() -> None:

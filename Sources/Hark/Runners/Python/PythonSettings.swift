@@ -48,7 +48,7 @@ public struct PythonSettings: Sendable, Equatable {
         if let directory, access(directory, X_OK) != 0 { return "the directory \(directory) cannot be entered: \(String(cString: strerror(errno)))" }
         guard ExecutableCatalog.resolve(program, path: path) != nil else { return "there is no program \(interpreter) in PATH" }
         var status = stat()
-        if stat(program, &status) != 0, program.contains("/") { return "there is no interpreter \(interpreter)" }
+        if stat(program, &status) != 0, program.contains("/") { return "there is no interpreter \(interpreter), or it is a link to what this user cannot see" }
         if program.contains("/"), !ExecutableCatalog.isProgram(program) { return "the interpreter \(interpreter) cannot be executed" }
         return nil
     }

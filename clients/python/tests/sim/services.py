@@ -64,3 +64,9 @@ number = 7
 
 
 def _private() -> None: ...
+
+
+def wait_for_long() -> None:
+    import time
+
+    time.sleep(60)

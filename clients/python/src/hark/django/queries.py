@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connections, models
 
 from hark.django.tables import FinishedQuery, UnfinishedQuery
 from hark.functions import name_of
 from hark.recipe import AddTask
+
+if TYPE_CHECKING:
+    from hark.django.models import Task
 
 # What an enqueuer may insert. It must not name another column, not even with its default.
 PUBLIC = ("function", "args", "queue", "priority", "run_at", "max_attempts", "timeout", "unique_key")
@@ -24,7 +27,7 @@ class Change(NamedTuple):
     note: str | None
 
 
-class TaskQuerySet(models.QuerySet[Any]):
+class TaskQuerySet(models.QuerySet["Task"]):
     def unfinished(self) -> TaskQuerySet:
         """Those that wait or run. History is not touched, however long it is."""
         return self._of(UnfinishedQuery).filter(finished_at__isnull=True)
@@ -77,5 +80,8 @@ class TaskQuerySet(models.QuerySet[Any]):
     _insert.queryset_only = False  # type: ignore[attr-defined]
 
 
-class TaskManager(AddTask, models.Manager.from_queryset(TaskQuerySet)):  # type: ignore[misc]
+ManagerOfTasks = models.Manager.from_queryset(TaskQuerySet)
+
+
+class TaskManager(AddTask, ManagerOfTasks["Task"]):
     """`Task.objects`: a TaskQuerySet's methods, and the recipe's add_task."""

@@ -6,7 +6,6 @@ import builtins
 import re
 from dataclasses import replace
 from datetime import datetime
-from traceback import format_exception
 from typing import Any
 
 from hark.django import priorities
@@ -86,24 +85,21 @@ def last_error_at(row: Any) -> datetime | None:
 
 
 def error_of(entry: dict[str, Any]) -> Any:
-    message = entry.get("message") or ""
-    return TaskError(exception_class_path=class_path(entry.get("kind") or "error", message), traceback=entry.get("detail") or message)
+    message, detail = entry.get("message") or "", entry.get("detail") or ""
+    path = CLASSES.get(entry.get("kind") or "error") or class_path(message.partition("\n")[0], detail)
+    return TaskError(exception_class_path=path, traceback=detail or message)
 
 
-def class_path(kind: str, message: str) -> str:
-    """The exception's class, from "ValueError: no such thing" or "app.errors.Busy: try later"."""
-    if kind in CLASSES:
-        return CLASSES[kind]
-    name = message.partition(":")[0]
-    if re.fullmatch(r"\w+(\.\w+)+", name):
-        return name
-    known = getattr(builtins, name, None)
-    return f"builtins.{name}" if isinstance(known, type) and issubclass(known, BaseException) else "hark.Failed"
-
-
-def path_of(cls: type[BaseException]) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def traceback_of(error: BaseException) -> str:
-    return "".join(format_exception(type(error), error, error.__traceback__))
+def class_path(message: str, traceback: str) -> str:
+    """The exception's class, from the line of the traceback that has the message: "app.errors.Busy: try later". The message is that line, or,
+    with hark.Retry and its like, the reason alone. An error without a traceback has the line as its message."""
+    for line in [*reversed(traceback.splitlines()), message]:
+        name, _, rest = line.partition(": ")
+        if message not in (line, rest) and not (len(message) > 400 and line.startswith(message[:400])):
+            continue
+        if re.fullmatch(r"\w+(\.\w+)+", name):
+            return name
+        known = getattr(builtins, name, None)
+        if isinstance(known, type) and issubclass(known, BaseException):
+            return f"builtins.{name}"
+    return "hark.Failed"

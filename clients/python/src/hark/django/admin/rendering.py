@@ -34,8 +34,17 @@ def duration(value: timedelta | None) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
-def ago(value: datetime | None) -> str:
-    return "–" if value is None else f"{duration(max(timezone.now() - value, timedelta(0)))} ago"
+def ago(value: datetime | None) -> SafeString:
+    """Short, so that a list's columns fit on a screen; who points at it sees the moment."""
+    if value is None:
+        return NOTHING
+    moment = timezone.localtime(value) if timezone.is_aware(value) else value
+    return format_html('<span title="{}">{} ago</span>', f"{moment:%Y-%m-%d %H:%M:%S %Z}", duration(max(timezone.now() - value, timedelta(0))))
+
+
+def breakable(name: str) -> SafeString:
+    """A dotted name that may go on in a new line behind a dot."""
+    return format_html_join(mark_safe(".<wbr>"), "{}", ((part,) for part in name.split(".")))
 
 
 def pretty_json(value: Any) -> SafeString:

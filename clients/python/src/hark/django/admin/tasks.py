@@ -54,10 +54,10 @@ class TaskAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def of_state(self, state: str | None) -> QuerySet[Any]:
         """The tasks of a state, with what a row of the list shows and no more."""
-        tasks: QuerySet[Any] = in_state(state).defer("args", "result", "errors")
         beginning = Left(Cast(F("args"), TextField()), BEGINNING + 1)
         message = Left(KeyTextTransform("message", KeyTransform("-1", F("errors"))), 300)
-        return tasks.annotate(args_beginning=beginning, last_message=message)
+        tasks: QuerySet[Any] = in_state(state).defer("args", "result", "errors").annotate(args_beginning=beginning, last_message=message)
+        return tasks
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[TaskChangeList]:
         return TaskChangeList
@@ -87,7 +87,7 @@ class TaskAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description="function")
     def function_(self, task: Task) -> str:
-        return format_html('<a class="hark-function" href="?q={}">{}</a>', task.function, task.function)
+        return format_html('<a class="hark-function" href="?q={}">{}</a>', task.function, rendering.breakable(task.function))
 
     @admin.display(description="queue")
     def queue_(self, task: Task) -> str:
@@ -99,8 +99,8 @@ class TaskAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return format_html("<code>{}</code>", beginning if len(beginning) <= BEGINNING else beginning[:BEGINNING] + "…")
 
     @admin.display(description="created")
-    def created(self, task: Task) -> Any:
-        return task.created_at
+    def created(self, task: Task) -> str:
+        return rendering.ago(task.created_at)
 
     @admin.display(description="duration")
     def took(self, task: Task) -> str:
