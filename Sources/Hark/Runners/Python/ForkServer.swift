@@ -41,7 +41,7 @@ final class ForkServer: @unchecked Sendable {
     private let heard: @Sendable (Message) -> Void
     private var socket: CInt = -1
     private var watch: Watch?
-    private var pid: pid_t?
+    private var pidfd: CInt = -1
     private var impatience: PQ.Timer?
 
     init(_ settings: PythonSettings, _ outlet: any RunnerOutlet, heard: @escaping @Sendable (Message) -> Void) {
@@ -66,7 +66,10 @@ final class ForkServer: @unchecked Sendable {
         options.createSession = true
         let ticket = Offspring.shared.starting(nil)
         defer { Offspring.shared.ended(ticket) }
-        defer { close() }
+        defer {
+            close()
+            over()
+        }
         let loop = outlet.loop
         let program = settings.program
         do {
@@ -111,12 +114,21 @@ final class ForkServer: @unchecked Sendable {
         socket = -1
         impatience?.cancel()
         impatience = nil
-        guard let pid else { return }
-        impatience = outlet.loop.at(EventLoop.now + settings.grace) { Glibc.kill(-pid, SIGKILL) }
+        guard pidfd >= 0 else { return }
+        impatience = outlet.loop.at(EventLoop.now + settings.grace) { [weak self] in
+            if let self, pidfd >= 0 { _ = linux_pidfd_signal(pidfd, SIGKILL) }
+        }
+    }
+
+    private func over() {
+        impatience?.cancel()
+        impatience = nil
+        if pidfd >= 0 { Glibc.close(pidfd) }
+        pidfd = -1
     }
 
     private func begin(_ pid: pid_t) {
-        self.pid = pid
+        pidfd = linux_pidfd_open(pid)
         guard socket >= 0 else { return close() }
         watch = outlet.loop.watch(socket, .read) { [weak self] _ in self?.hear() }
         _ = send(Self.source) && send(settings.json)

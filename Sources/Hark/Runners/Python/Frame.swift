@@ -38,11 +38,10 @@ struct Frame {
     /// The ids of tasks, of a frame that has them.
     var ids: [Int64] { stride(from: 0, to: payload.count - payload.count % 8, by: 8).map { payload.integer(at: $0, as: Int64.self) } }
 
-    static func task(_ task: ClaimedTask) -> [UInt8] {
+    /// Appends the frame that hands a task over.
+    static func write(_ task: ClaimedTask, to bytes: inout [UInt8]) {
         let function = task.function.utf8
         let queue = task.queue.utf8
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(41 + function.count + queue.count + task.args.count)
         bytes.add(UInt32(37 + function.count + queue.count + task.args.count))
         bytes.append(1)
         bytes.add(task.claim.id)
@@ -55,7 +54,6 @@ struct Frame {
         bytes += function
         bytes += queue
         bytes += task.args
-        return bytes
     }
 }
 
@@ -67,8 +65,12 @@ struct FrameReader {
     private var start = 0
 
     mutating func append(_ more: UnsafeRawBufferPointer) {
+        // What has been taken goes, when it is all or most of it.
         if start == bytes.count {
             bytes.removeAll(keepingCapacity: bytes.count <= 1 << 20)
+            start = 0
+        } else if start > bytes.count / 2 {
+            bytes.removeFirst(start)
             start = 0
         }
         bytes.append(contentsOf: more)

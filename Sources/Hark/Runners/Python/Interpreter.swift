@@ -9,6 +9,8 @@ final class Interpreter {
 
     let id: Int
     let ticket: Offspring.Ticket
+    /// Whose fork it is, and who has to wait for it.
+    let server: ForkServer
     private(set) var pid: pid_t?
     /// -1 while it is not known.
     private(set) var pidfd: CInt = -1
@@ -29,18 +31,21 @@ final class Interpreter {
     var dying: [CInt] = []
     /// It was to be killed before its process was known.
     var isDoomed = false
+    /// It has been told to end, or was killed.
+    private(set) var isLeaving = false
     /// It has closed its connection, and had to be killed.
     var hasHungUp = false
     var impatience: PQ.Timer?
 
     /// Nil if the system has no descriptors left.
-    init?(_ id: Int) {
+    init?(_ id: Int, of server: ForkServer) {
         var sockets: [CInt] = [-1, -1]
         var control: [CInt] = [-1, -1]
         var out: [CInt] = [-1, -1]
         var err: [CInt] = [-1, -1]
         let isComplete = hark_socket_pair(false, &sockets) == 0 && hark_socket_pair(true, &control) == 0 && hark_pipe(&out) == 0 && hark_pipe(&err) == 0
         self.id = id
+        self.server = server
         (tasks, self.control, pipes) = (sockets[0], control[0], [out[0], err[0]])
         others = [sockets[1], control[1], out[1], err[1]]
         ticket = Offspring.shared.starting(nil, isHost: true)
@@ -73,8 +78,8 @@ final class Interpreter {
     // MARK: To it
 
     /// Writes what the socket takes now; the rest when it takes more.
-    func send(_ bytes: [UInt8]) {
-        outgoing += bytes
+    func send(_ tasks: [ClaimedTask]) {
+        for task in tasks { Frame.write(task, to: &outgoing) }
         flush()
     }
 
@@ -105,11 +110,13 @@ final class Interpreter {
     /// No further task comes: it ends by itself when it has read this.
     func sayGoodbye() {
         isClosing = true
+        isLeaving = true
         flush()
     }
 
     /// SIGKILL to it, its session and its descendants.
     func kill() {
+        isLeaving = true
         guard let pid else {
             isDoomed = true
             return

@@ -127,7 +127,7 @@ actor InterpreterPool {
     private func perform(_ action: PoolState.Action) {
         switch action {
         case .fork(let id): fork(id)
-        case .send(let id, let tasks): interpreters[id]?.send(tasks.flatMap(Frame.task))
+        case .send(let id, let tasks): interpreters[id]?.send(tasks)
         case .interrupt(let id, let claim): interpreters[id]?.tell("{\"interrupt\": \(claim.id), \"token\": \(claim.token)}")
         case .recall(let id): interpreters[id]?.tell("{\"recall\": true}")
         case .end(let id): end(id)
@@ -146,7 +146,7 @@ actor InterpreterPool {
     }
 
     private func fork(_ id: Int) {
-        guard let server, let interpreter = Interpreter(id) else {
+        guard let server, let interpreter = Interpreter(id, of: server) else {
             return post { $0.obey($0.state.died(id, AttemptError(.crash, "there are no descriptors left for an interpreter"), now: EventLoop.now)) }
         }
         interpreters[id] = interpreter
@@ -193,13 +193,13 @@ actor InterpreterPool {
         for fd in interpreter.dying { await loop.readable(fd, until: patience) }
         complain(of: await Offspring.shared.clear(interpreter.ticket, on: loop, until: patience))
         for source in [Interpreter.Source.stdout, .stderr] { while read(id, source) {} }
-        let status = await reap(pid)
+        let status = await reap(pid, by: interpreter.server)
         let detail = interpreter.stderr.tail ?? interpreter.stdout.tail
         gone(id, interpreter.hasHungUp ? AttemptError(.crash, Self.hangup, detail: detail) : Self.error(status, detail))
     }
 
-    private func reap(_ pid: pid_t) async -> CInt? {
-        guard let server else {
+    private func reap(_ pid: pid_t, by server: ForkServer) async -> CInt? {
+        guard server === self.server else {
             // It became our child when its parent died, if we adopt.
             _ = hark_reap(pid)
             return nil
@@ -214,6 +214,7 @@ actor InterpreterPool {
         guard let interpreter = interpreters.removeValue(forKey: id) else { return }
         interpreter.stdout.end { log($0, of: id) }
         interpreter.stderr.end { log($0, of: id) }
+        if !interpreter.isLeaving, state.front(id) == nil { outlet.logger.warning("an interpreter that ran nothing has ended: \(error.message)") }
         interpreter.close()
         obey(state.died(id, error, now: EventLoop.now))
     }
@@ -291,7 +292,7 @@ actor InterpreterPool {
                     for line in String(decoding: frame.payload, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false) { log(String(line), of: id) }
                 case .alive, .extend:
                     settle()
-                    guard let claim = state.front(id)?.claim else { continue }
+                    guard let claim = state.front(id)?.claim, claim.id == frame.task else { continue }
                     if frame.kind == .alive { outlet.alive(claim) } else { outlet.extend(claim, by: .nanoseconds(max(frame.number, 0))) }
                 }
             }

@@ -63,7 +63,11 @@ struct PoolState {
         /// It has written what makes no sense.
         var isSpoiled = false
 
-        var isOpen: Bool { isReady && !isRetiring && !isRecalling && stop == nil && held.isEmpty }
+        /// It may have a task; another one behind what it has only if that runs as it should, and if several are worth a write.
+        func isOpen(at now: Duration) -> Bool {
+            guard isReady, !isRetiring, !isRecalling, stop == nil, held.isEmpty else { return false }
+            return tasks.isEmpty || now < since + PoolState.patience && tasks.count <= Pace.mostHanded / 2 && load <= Pace.handed / 2
+        }
     }
 
     let settings: Settings
@@ -83,7 +87,7 @@ struct PoolState {
     private var actions: [Action] = []
 
     /// The front has run for too long to keep others waiting behind it.
-    private static let patience = Duration.milliseconds(50)
+    fileprivate static let patience = Duration.milliseconds(50)
 
     init(_ settings: Settings) { self.settings = settings }
 
@@ -200,8 +204,9 @@ struct PoolState {
     private mutating func settle(_ index: Int, _ task: ClaimedTask, _ frame: Frame, _ now: Duration) {
         let stop = lines[index].stop
         lines[index].stop = nil
-        remove(index) { $0.claim == task.claim }
-        stopped[task.claim] = nil
+        lines[index].tasks.removeFirst()
+        forget(index, task)
+        if !stopped.isEmpty { stopped[task.claim] = nil }
         let wasInterrupted = frame.flags.contains(.interrupted)
         let outcome = wasInterrupted ? stop?.reason.outcome(of: task, detail: frame.words.detail) ?? self.outcome(frame) : self.outcome(frame)
         if !wasInterrupted, frame.kind.rawValue <= Frame.Kind.fail.rawValue { pace.note(task.function, nanoseconds: frame.number) }
@@ -238,19 +243,21 @@ struct PoolState {
         }
     }
 
-    private mutating func remove(_ index: Int, _ isMeant: (ClaimedTask) -> Bool) {
-        let all = lines[index].tasks
-        lines[index].tasks.removeAll(where: isMeant)
-        for task in all where isMeant(task) {
+    /// It is not in the line any more, and does not burden it.
+    private mutating func forget(_ index: Int, _ task: ClaimedTask) {
+        if lines[index].tasks.isEmpty {
+            (lines[index].bytes, lines[index].load) = (0, 0)
+        } else {
             lines[index].bytes -= task.args.count
             lines[index].load -= pace.expected(task.function) ?? 0
         }
-        if lines[index].tasks.isEmpty { (lines[index].bytes, lines[index].load) = (0, 0) }
     }
 
     private mutating func takeBack(_ index: Int, _ isMeant: (ClaimedTask) -> Bool) {
         let back = lines[index].tasks.filter(isMeant)
-        remove(index, isMeant)
+        if back.isEmpty { return }
+        lines[index].tasks.removeAll(where: isMeant)
+        for task in back { forget(index, task) }
         giveBack(back)
     }
 
@@ -358,32 +365,37 @@ struct PoolState {
     private mutating func dispatch(_ now: Duration) {
         guard !waiting.isEmpty else { return }
         // A line that is half full waits until it is worth a write.
-        let open = lines.indices.filter { index in
-            let line = lines[index]
-            guard line.isOpen, !line.tasks.isEmpty else { return line.isOpen }
-            return now < line.since + Self.patience && line.tasks.count <= Pace.mostHanded / 2 && line.load <= Pace.handed / 2
-        }
-        guard !open.isEmpty else { return }
-        var batches: [Int: [ClaimedTask]] = [:]
+        var open = lines.indices.filter { lines[$0].isOpen(at: now) }
+        let sent = lines.map(\.tasks.count)
         var count = 0
         for task in waiting {
+            guard !open.isEmpty else { break }
             let expected = pace.expected(task.function)
-            let fitting = open.filter { index in
-                let line = lines[index]
-                if line.tasks.isEmpty { return true }
-                guard let expected else { return false }
-                return line.tasks.count < Pace.mostHanded && line.load + expected <= Pace.handed && line.bytes + task.args.count <= Pace.mostBytes
-            }
-            guard let index = fitting.min(by: { lines[$0].tasks.count < lines[$1].tasks.count }) else { break }
+            guard let index = place(for: task, expected, among: open) else { break }
             lines[index].tasks.append(task)
             lines[index].bytes += task.args.count
             lines[index].load += expected ?? Pace.handed
-            batches[index, default: []].append(task)
             if lines[index].tasks.count == 1 { began(index, now) }
+            if expected == nil || lines[index].tasks.count >= Pace.mostHanded { open.removeAll { $0 == index } }
             count += 1
         }
         waiting.removeFirst(count)
-        for index in open { if let tasks = batches[index] { actions.append(.send(lines[index].id, tasks)) } }
+        for index in lines.indices where lines[index].tasks.count > sent[index] {
+            actions.append(.send(lines[index].id, Array(lines[index].tasks[sent[index]...])))
+        }
+    }
+
+    /// The line with the least in it that may have one more.
+    private func place(for task: ClaimedTask, _ expected: Double?, among open: [Int]) -> Int? {
+        var best: Int?
+        for index in open {
+            let count = lines[index].tasks.count
+            if count > 0 {
+                guard let expected, lines[index].load + expected <= Pace.handed, lines[index].bytes + task.args.count <= Pace.mostBytes else { continue }
+            }
+            if best.map({ count < lines[$0].tasks.count }) ?? true { best = index }
+        }
+        return best
     }
 
     /// The front of the line begins, if there is one.
