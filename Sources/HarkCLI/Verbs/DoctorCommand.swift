@@ -15,6 +15,7 @@ struct DoctorCommand: AsyncParsableCommand {
         let settings = Settings.list(configuration)
         if !listing.json { say(Self.render(settings) + "\n") }
         var findings = Settings.misspelt(allVariables())
+        if let python = configuration.python { findings.append(await PythonTrial.run(python.value)) }
         do {
             findings += try await examine(configuration)
         } catch let error as HarkError where error.code == .unreachable {

@@ -90,6 +90,21 @@ struct PythonTests {
         }
     }
 
+    @Test("doctor tries whether Python loads the project, and shows the traceback if not")
+    func doctor() async throws {
+        let project = try PythonProject("def f():\n    pass\n", more: "preload = [\"app\"]\n")
+        defer { project.remove() }
+        try await Bench.with { bench in
+            let good = try await bench.hark("doctor", "--config", project.file)
+            #expect(good.out.contains("Python 3.") && good.out.contains("is ready: 2 interpreters for app"), "\(good.out)")
+            try project.write("def f(:\n")
+            let bad = try await bench.hark("doctor", "--config", project.file)
+            #expect(bad.code == 1)
+            #expect(bad.out.contains("the project cannot be loaded: SyntaxError") && bad.out.contains("app.py"), "\(bad.out)")
+            #expect(try bench.processes(in: project.directory) == [])
+        }
+    }
+
     @Test("a worker without the interpreter that its configuration names does not start, and says what is wrong")
     func noInterpreter() async throws {
         let file = TestServer.temporaryPath("configuration")

@@ -188,6 +188,11 @@ struct PoolStateTests {
         #expect(pool.tick(now: .milliseconds(200)).described == ["fork 2"])
         _ = pool.died(2, AttemptError(.crash, "x"), now: .milliseconds(200))
         #expect(pool.nextWake == .milliseconds(600))
+        _ = pool.tick(now: .milliseconds(600))
+        // From the third on nothing is claimed for them.
+        #expect(pool.died(3, AttemptError(.crash, "x"), now: .milliseconds(600)).described == ["capacity 0"])
+        _ = pool.tick(now: .seconds(2))
+        #expect(pool.ready(4, now: .seconds(2)).described == ["capacity 1"])
     }
 
     @Test("what a function says becomes its outcome")

@@ -24,6 +24,7 @@ final class Interpreter {
     private var written = 0
     private var isClosing = false
 
+    var isReady = false
     var frames = FrameReader()
     var stdout = StderrLines()
     var stderr = StderrLines()

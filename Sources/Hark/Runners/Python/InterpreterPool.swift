@@ -135,7 +135,9 @@ actor InterpreterPool {
         case .tidy(let id): Task { await tidy(id) }
         case .finish(let claim, let outcome): outlet.finished(claim, outcome)
         case .began(let claim): outlet.alive(claim)
-        case .capacity(let count): outlet.capacity(count, lacking: count == 0 ? lacking : nil)
+        case .capacity(let count):
+            if count > 0 { lacking = nil }
+            outlet.capacity(count, lacking: lacking)
         case .close:
             isClosed = true
             server?.close()
@@ -215,6 +217,7 @@ actor InterpreterPool {
         interpreter.stdout.end { log($0, of: id) }
         interpreter.stderr.end { log($0, of: id) }
         if !interpreter.isLeaving, state.front(id) == nil { outlet.logger.warning("an interpreter that ran nothing has ended: \(error.message)") }
+        if !interpreter.isReady { lacking = "no interpreter starts: \(error.message)" }
         interpreter.close()
         obey(state.died(id, error, now: EventLoop.now))
     }
@@ -283,7 +286,9 @@ actor InterpreterPool {
                     replies.append(Self.storable(frame))
                 case .done, .error, .fail, .retry, .snooze, .cancel, .tooLarge:
                     replies.append(frame)
-                case .ready: obey(state.ready(id, now: EventLoop.now))
+                case .ready:
+                    interpreter.isReady = true
+                    obey(state.ready(id, now: EventLoop.now))
                 case .recalled:
                     settle()
                     obey(state.recalled(id, frame.ids, now: EventLoop.now))

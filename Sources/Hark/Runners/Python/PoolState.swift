@@ -356,7 +356,7 @@ struct PoolState {
 
     /// Small changes are not worth a word.
     private mutating func tellCapacity() {
-        let capacity = isUp ? settings.interpreters * pace.depth : 0
+        let capacity = isUp && stillborn < 3 ? settings.interpreters * pace.depth : 0
         if let told, (capacity == 0) == (told == 0), capacity >= told / 2, capacity <= told + told / 4 { return }
         told = capacity
         actions.append(.capacity(capacity))
