@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from cluster import Cluster  # noqa: E402
 
-from hark.schema import migrations  # noqa: E402
+from hark.schema import migrations
 
 ROOT = Path(__file__).resolve().parents[3]
 CLUSTER = Cluster()

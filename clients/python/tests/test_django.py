@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import IntegrityError, ProgrammingError, connection, models, transaction
+from django.db import IntegrityError, ProgrammingError, connection, connections, models, transaction
 from django.db.models.functions import Now
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 from sim import services
 
 import hark
@@ -76,6 +78,21 @@ def test_async_code_has_aenqueue() -> None:
     assert len(set(asyncio.run(main()))) == 3
 
 
+class ToTheEnqueuer:
+    """A router."""
+
+    def db_for_write(self, model: Any, **_: Any) -> str | None:
+        return "enqueuer" if model is Task else None
+
+
+def test_without_an_alias_the_routers_say_which_database() -> None:
+    with override_settings(DATABASE_ROUTERS=[ToTheEnqueuer()]), CaptureQueriesContext(connections["enqueuer"]) as queries:
+        hark.enqueue("f")
+        Task.objects.create(function="g")
+    assert len(queries) == 2
+    assert Task.objects.count() == 2
+
+
 def test_another_sort_of_database_is_refused() -> None:
     with pytest.raises(TypeError, match="Django's database 'light' is sqlite"):
         hark.enqueue("f", using="light")
@@ -94,7 +111,15 @@ def test_creating_a_task_enqueues_it(alias: str, owner: Any) -> None:
 @AS_WHOM
 def test_every_public_column_can_be_set(alias: str, owner: Any) -> None:
     moment = datetime(2040, 1, 2, tzinfo=timezone.utc)
-    values = {"args": {"a": 3}, "queue": "mail", "priority": -4, "run_at": moment, "max_attempts": 3, "timeout": timedelta(seconds=9), "unique_key": "k"}
+    values = {
+        "args": {"a": 3},
+        "queue": "mail",
+        "priority": -4,
+        "run_at": moment,
+        "max_attempts": 3,
+        "timeout": timedelta(seconds=9),
+        "unique_key": "k",
+    }
     task = Task(function=services.interesting_calculation, **values)
     task.save(using=alias)
     assert task.function == "sim.services.interesting_calculation"
@@ -106,7 +131,9 @@ def test_every_public_column_can_be_set(alias: str, owner: Any) -> None:
 def test_none_is_the_tables_default(alias: str, owner: Any) -> None:
     nothing = dict.fromkeys(["args", "queue", "priority", "run_at", "max_attempts", "timeout", "unique_key"])
     Task.objects.using(alias).create(function="f", **nothing)
-    assert owner.execute("select args, queue, priority, run_at = created_at, max_attempts from hark.tasks").fetchall() == [([], "default", 0, True, None)]
+    assert owner.execute("select args, queue, priority, run_at = created_at, max_attempts from hark.tasks").fetchall() == [
+        ([], "default", 0, True, None)
+    ]
 
 
 @AS_WHOM
@@ -177,7 +204,9 @@ def test_an_enqueuer_may_not_read_what_became_of_a_task() -> None:
 def test_a_viewer_reads_tasks_before_and_after_their_end(finished: Any) -> None:
     waits = Task.objects.create(function="f")
     completed = finished("completed", result={"n": 4782969})
-    failed = finished("failed", errors=[{"kind": "error", "message": "ValueError: no", "attempt": 1, "worker": "w", "at": "2026-01-01T00:00:00+00:00"}])
+    failed = finished(
+        "failed", errors=[{"kind": "error", "message": "ValueError: no", "attempt": 1, "worker": "w", "at": "2026-01-01T00:00:00+00:00"}]
+    )
     tasks = Task.objects.using("viewer")
     assert tasks.get(pk=waits.pk).state == "ready"
     assert tasks.get(pk=completed).result == {"n": 4782969}
@@ -219,7 +248,10 @@ def test_retry_and_cancel_say_what_became_of_each(finished: Any) -> None:
         (failed, "skipped", "already finished as failed"),
         (running, "requested", None),
     ]
-    assert [(change.id, change.result) for change in Task.objects.filter(pk__in=[waits.pk, failed]).retry()] == [(waits.pk, "ready"), (failed, "ready")]
+    assert [(change.id, change.result) for change in Task.objects.filter(pk__in=[waits.pk, failed]).retry()] == [
+        (waits.pk, "ready"),
+        (failed, "ready"),
+    ]
     assert Task.objects.unfinished().filter(state="ready").count() == 2
 
 
@@ -286,7 +318,9 @@ def test_add_task_of_the_recipe(alias: str, owner: Any) -> None:
         ("sim.services", "interesting_calculation", [3, services], hark.InvalidArguments, "args[1] is a module"),
     ],
 )
-def test_add_task_refuses_what_the_recipe_refused(module_path: str, function_name: str, function_args: Any, kind: type[Exception], message: str) -> None:
+def test_add_task_refuses_what_the_recipe_refused(
+    module_path: str, function_name: str, function_args: Any, kind: type[Exception], message: str
+) -> None:
     with pytest.raises(kind) as caught:
         Task.objects.add_task(module_path, function_name, function_args)
     assert message in str(caught.value)

@@ -19,6 +19,8 @@ from django.test import override_settings
 
 from hark import schema
 from hark.django import migrator
+from hark.django.apps import migrate_too
+from hark.django.models import Task
 
 NAMES = [migration.name for migration in schema.migrations()]
 
@@ -96,6 +98,14 @@ def test_a_migration_that_fails_leaves_those_before_it(empty: Any, monkeypatch: 
     assert empty.execute("select pg_try_advisory_lock(%s)", [migrator.LOCK]).fetchone() == (True,)
 
 
+def test_a_migration_that_does_not_say_that_it_was_applied_is_undone(empty: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = [*schema.migrations()[:1], schema.Migration("0002_silent", "create table hark.silent ()")]
+    monkeypatch.setattr(migrator, "migrations", lambda: silent)
+    with pytest.raises(CommandError, match="migration 0002_silent did not write its row into hark.migrations"):
+        migrate()
+    assert empty.execute("select to_regclass('hark.silent')").fetchone() == (None,)
+
+
 def test_two_at_once_apply_each_migration_once(empty: Any) -> None:
     applied: list[list[str]] = []
 
@@ -129,11 +139,17 @@ def test_manage_py_migrate_does_it_too_if_the_settings_say_so(empty: Any) -> Non
     try:
         call_command("migrate", "--database", "empty", "contenttypes", verbosity=0)
         assert [name for name, _ in there(empty)] == NAMES
+        # So does the test runner when it makes a database.
+        connections["empty"].creation.create_test_db(verbosity=0)
+        assert Task.objects.using("empty").create(function="f").state == "ready"
+        connections["empty"].creation.destroy_test_db("empty", verbosity=0)
     finally:
-        from hark.django.apps import migrate_too
-
         assert pre_migrate.disconnect(migrate_too, sender=app)
         empty.execute("drop schema public cascade; create schema public")
+
+
+def test_django_has_nothing_to_migrate_itself() -> None:
+    call_command("makemigrations", "--check", "--dry-run", verbosity=0)
 
 
 def test_hark_migrate_agrees(empty: Any, cluster: Any, hark_binary: str) -> None:

@@ -58,11 +58,12 @@ def test_every_block_of_the_readme_works(cluster: Any, tmp_path: Path) -> None:
 
     run("django-admin", "startproject", "core", ".")
     write("sim/__init__.py", "")
-    write("core/settings.py", f"DATABASES = {{'default': {{'ENGINE': 'django.db.backends.postgresql', 'NAME': 'readme', 'HOST': {str(cluster.directory)!r}, 'USER': 'postgres'}}}}")
+    address = {"ENGINE": "django.db.backends.postgresql", "NAME": "readme", "HOST": str(cluster.directory), "USER": "postgres"}
+    write("core/settings.py", f"DATABASES = {{'default': {address!r}}}")
     if django.VERSION < (6, 0):
         write("core/settings.py", "INSTALLED_APPS += ['django_tasks']")
 
-    # The tables are there before the first task, as its second section says.
+    # The tables are there before the first task, as its section Install says.
     with psycopg.connect(cluster.url("readme")) as connection:
         from hark.schema import migrations
 

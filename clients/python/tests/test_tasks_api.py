@@ -161,7 +161,14 @@ def test_the_steps_of_priority_are_exact() -> None:
 
 
 def error(kind: str, message: str, attempt: int = 1, detail: str | None = None) -> dict[str, Any]:
-    return {"kind": kind, "message": message, "detail": detail, "attempt": attempt, "worker": f"w{attempt}", "at": f"2026-01-0{attempt}T00:00:00+00:00"}
+    return {
+        "kind": kind,
+        "message": message,
+        "detail": detail,
+        "attempt": attempt,
+        "worker": f"w{attempt}",
+        "at": f"2026-01-0{attempt}T00:00:00+00:00",
+    }
 
 
 def test_a_completed_task(finished: Any, worker_row: Any) -> None:

@@ -12,12 +12,20 @@ import pytest
 
 HERE = Path(__file__).resolve().parents[1]
 
+USE = """import hark
+from hark.django.models import Task
+
+id: int | None = hark.enqueue("f", [1])
+reveal_type(Task.objects.create(function="f").state)
+hark.enqueue(1)
+"""
+
 
 def test_the_types_are_right(tmp_path: Path) -> None:
     if importlib.util.find_spec("mypy") is None or importlib.util.find_spec("mypy_django_plugin") is None:
         pytest.skip("mypy and django-stubs are not installed here: clients/python/test installs them where they run")
     use = tmp_path / "use.py"
-    use.write_text("import hark\nfrom hark.django.models import Task\n\nid: int | None = hark.enqueue('f', [1])\nreveal_type(Task.objects.create(function='f').state)\nhark.enqueue(1)\n")
+    use.write_text(USE)
     command = [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", "--cache-dir", str(tmp_path / "cache")]
     environment = {**os.environ, "PYTHONPATH": f"{HERE / 'src'}:{HERE / 'tests'}", "MYPYPATH": f"{HERE / 'src'}:{HERE / 'tests'}"}
     package = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True)

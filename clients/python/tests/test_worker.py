@@ -32,7 +32,7 @@ def wait_for(what: Callable[[], object], worker: subprocess.Popen[str] | None = 
 def configuration(cluster: Any, tmp_path: Path) -> Path:
     functions = tmp_path / "functions"
     functions.mkdir()
-    (functions / "greet.sh").write_text("#!/bin/sh\nread args\nprintf '{\"was\": %s}' \"$args\"\n")
+    (functions / "greet.sh").write_text('#!/bin/sh\nread args\nprintf \'{"was": %s}\' "$args"\n')
     (functions / "greet.sh").chmod(0o755)
     file = tmp_path / "hark.toml"
     file.write_text(f"""
@@ -86,7 +86,14 @@ def test_functions_are_run_and_their_results_read(worker: Any) -> None:
     wait_for(finished(ids), process)
     results = [Task.objects.using("viewer").get(pk=id) for id in ids]
     assert [task.state for task in results] == ["completed"] * 6
-    assert [task.result for task in results] == [4782969, ["Ada: Hello", "Grace: Hello"], "done", {"was": {"name": "Ada"}}, "connection 7", "Robert: 13"]
+    assert [task.result for task in results] == [
+        4782969,
+        ["Ada: Hello", "Grace: Hello"],
+        "done",
+        {"was": {"name": "Ada"}},
+        "connection 7",
+        "Robert: 13",
+    ]
     assert all(task.duration is not None for task in results)
     assert Worker.objects.get().queues == ["default", "mail"]
 

@@ -43,6 +43,7 @@ final class ForkServer: @unchecked Sendable {
     private var watch: Watch?
     private var pidfd: CInt = -1
     private var impatience: PQ.Timer?
+    private var isReady = false
 
     init(_ settings: PythonSettings, _ outlet: any RunnerOutlet, heard: @escaping @Sendable (Message) -> Void) {
         self.settings = settings
@@ -115,6 +116,8 @@ final class ForkServer: @unchecked Sendable {
         impatience?.cancel()
         impatience = nil
         guard pidfd >= 0 else { return }
+        // While it loads the project it does not look at the socket.
+        if !isReady { _ = linux_pidfd_signal(pidfd, SIGKILL) }
         impatience = outlet.loop.at(EventLoop.now + settings.grace) { [weak self] in
             if let self, pidfd >= 0 { _ = linux_pidfd_signal(pidfd, SIGKILL) }
         }
@@ -157,6 +160,7 @@ final class ForkServer: @unchecked Sendable {
                 continue
             }
             if let ready = reply.ready {
+                isReady = true
                 heard(.ready(python: ready.python + (ready.django.map { ", Django \($0)" } ?? "")))
             } else if let failed = reply.failed {
                 heard(.failed(message: failed.message, detail: failed.detail))

@@ -11,7 +11,6 @@ actor InterpreterPool {
     private var state: PoolState
     private var interpreters: [Int: Interpreter] = [:]
     private var server: ForkServer?
-    private var isServerReady = false
     /// Who waits to hear how a process has ended.
     private var reaping: [pid_t: CheckedContinuation<CInt?, Never>] = [:]
     private var alarm: (at: Duration, timer: PQ.Timer)?
@@ -65,7 +64,6 @@ actor InterpreterPool {
             self.server = server
             let reason = await server.run()
             self.server = nil
-            isServerReady = false
             for (_, continuation) in reaping { continuation.resume(returning: nil) }
             reaping = [:]
             for (id, interpreter) in interpreters where interpreter.pid == nil { gone(id, AttemptError(.crash, reason)) }
@@ -96,7 +94,6 @@ actor InterpreterPool {
     private func heard(_ message: ForkServer.Message) {
         switch message {
         case .ready(let python):
-            isServerReady = true
             (lacking, complaint) = (nil, nil)
             outlet.logger.info("Python \(python) is ready: \(settings.interpreters) \(settings.interpreters == 1 ? "interpreter" : "interpreters") for \(settings.modules.names.joined(separator: ", "))")
             obey(state.up(now: EventLoop.now))

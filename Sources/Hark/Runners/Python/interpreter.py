@@ -12,7 +12,22 @@ An interpreter runs the functions of tasks, one at a time, in its main thread. I
 come in and replies go out, as frames laid out like `TASK` and `REPLY`. Tasks may be handed ahead. They are run in their order, and
 the reply to one is written before the next begins: whatever ends this process costs one task. On the second, a socket of packets, the worker
 says `interrupt` (stop this task if its function runs) and `recall` (give back what has not begun), and then sends the
-signal WAKE, because the main thread may be in the midst of a function.
+signal WAKE, because the main thread may be in the midst of a function. The kinds of reply, with what `number` and the payload are:
+
+    DONE          run time in ns               the result as JSON, nothing for None
+    ERROR, FAIL   run time in ns               how many bytes the message has (u32), the message, the traceback
+    RETRY         pause in ns, -1: as usual    the same
+    CANCEL        0                            the same
+    SNOOZE        pause in ns
+    TOO_LARGE     bytes of the result, which stays here
+    LOG           1: stdout, 2: stderr         lines with newlines between them; the id is that of the current task, or 0
+    RECALLED      0                            ids (i64 each) that have not begun and will not
+    ALIVE         0
+    EXTEND        ns that the timeout shall not come before
+    READY         pid                          the first frame
+
+and the flags of the first seven: RETIRE, nothing more is begun here; SPAWNED, the function has started a process; CHILDREN, one of them
+lives, or the function has forked: nothing more is begun here either; INTERRUPTED, the stop reached the function.
 
 Python runs a signal handler in the main thread between any two bytecodes, also between those of this file. That is the race here,
 and one rule meets it: the handler acts only while `busy` is false, and `busy` is false only while a function runs. Everywhere
@@ -27,31 +42,37 @@ else it leaves a note in `again`, and whoever ends the busy part looks at the no
   are two because a stop may come after the function has raised something else, and before `busy` is true again.
 - In an event loop nothing is raised, for it could hit the loop itself: the asyncio task is cancelled.
 
+One race is left to the worker. A signal that comes after Python has last looked for one, and before the system call in which the
+function then sleeps, is noticed when that call returns. So the worker sends WAKE again until it has its answer; that it says
+nothing new does no harm.
+
 Signal handlers of the function are foreign code in the same places, and may raise. They are gone before the reply is written. While the
 handler of WAKE works, all signals are masked. And what a function prints is written in pieces so small that the kernel takes each
-as a whole or not at all (unix(7) sockets split above 32 KiB), so that no frame is cut in two, and none gets into another.
+as a whole or not at all (it cuts what is written to a unix(7) stream above 32 KiB), so that no frame is cut in two, and none gets into another.
 """
 
 import sys
 
 __name__ = "_hark"  # What is defined here is no part of `__main__`, which is the project's.
 
-import atexit, collections, dataclasses, datetime, decimal, enum, errno, faulthandler, fcntl, gc, importlib, inspect, io, itertools, json, math  # noqa: E401
-import os, re, resource, select, signal, socket, struct, threading, time, traceback, uuid  # noqa: E401
+import atexit, collections, dataclasses, datetime, decimal, enum, errno, faulthandler, fcntl, gc, importlib, inspect, io, itertools
+import json, math, os, re, resource, select, signal, socket, struct, threading, time, traceback, uuid
 from _signal import getitimer, getsignal, pthread_sigmask, setitimer  # Those of `signal` wrap every number in an enum.
 from _thread import RLock, _count as thread_count, get_ident
 from collections import abc
 from types import GeneratorType, ModuleType
 
 WAKE = signal.SIGRTMIN + 5
-TASK = struct.Struct("<IBqqiidHH")  # bytes that follow, kind 1, id, token, attempt, max_attempts, timeout, bytes of function, of queue; these, args
-REPLY = struct.Struct("<IBBqq")  # bytes that follow, kind, flags, id, number; payload
+# How many bytes follow, kind 1, id, token, attempt, max_attempts, timeout, bytes of function and of queue; then these, and args.
+TASK = struct.Struct("<IBqqiidHH")
+REPLY = struct.Struct("<IBBqq")  # How many bytes follow, kind, flags, id, number; then the payload.
 DONE, ERROR, FAIL, RETRY, SNOOZE, CANCEL, TOO_LARGE, LOG, RECALLED, ALIVE, EXTEND, READY = range(1, 13)
 RETIRE, SPAWNED, CHILDREN, INTERRUPTED = 1, 2, 4, 8
 
 LINE, LOG_FRAME, DETAIL = 8 << 10, 16 << 10, 32 << 10  # The most bytes of each.
 MANY = 10_000  # A generator or a QuerySet with more elements is stored as text.
 OURS = "<hark>"  # The name of this file in tracebacks.
+NOT_THEIRS = OURS, "<frozen importlib", importlib.__file__
 SURROGATE, ESCAPE = re.compile("[\ud800-\udfff]"), re.compile(r"\\(u0000|.)")
 
 interpreter = None  # The one that this process is. None in the fork server, and in what a function has forked.
@@ -102,8 +123,11 @@ class Lines(io.TextIOBase):
     def emit(self, everything=False):
         """Sends the lines that are complete, of one that is too long all but its end, or at the end of a task everything."""
         taken = []
-        while self.parts:
-            taken.append(self.parts.popleft())
+        try:
+            while True:
+                taken.append(self.parts.popleft())
+        except IndexError:
+            pass
         text, newline, rest = "".join(taken).rpartition("\n")
         cut = len(rest) if everything else (len(rest) - 1) // LINE * LINE
         if cut > 0:
@@ -196,7 +220,7 @@ def encode_anything(value):
     try:
         markers.clear()  # What the encoder was in the midst of when it gave up.
         text = "".join(chunks_of(plain(value, kinds), 0))
-        names = ", ".join(map(a, list(kinds)[:5]))
+        names = ", ".join(map(with_article, list(kinds)[:5]))
         return text, f"the result has {names}, which JSON cannot hold: stored as text" if kinds else None
     except Exception as error:
         markers.clear()
@@ -269,7 +293,7 @@ def of_project(module, name):
     return getattr(sys.modules.get(module), name, ())
 
 
-def a(noun):
+def with_article(noun):
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
@@ -295,7 +319,7 @@ def detail_of(error):
         waiting = [whole]
         while waiting:
             part = waiting.pop()
-            part.stack[:] = [frame for frame in part.stack if frame.filename != OURS and not frame.filename.startswith("<frozen importlib")]
+            part.stack[:] = [frame for frame in part.stack if not frame.filename.startswith(NOT_THEIRS)]
             waiting += filter(None, [part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ())])
         data = storable("".join(whole.format()).rstrip("\n"))
     except BaseException:
@@ -305,8 +329,8 @@ def detail_of(error):
 
 def verdict_of(error):
     """What `__hark_verdict__` of an exception says: the kind of reply, its number, the reason. None if there is none that makes sense."""
-    verdict = getattr(error, "__hark_verdict__", None)
     try:
+        verdict = error.__hark_verdict__
         if verdict[0] == "retry":
             return RETRY, -1 if verdict[1] is None else nanoseconds(verdict[1]), str(verdict[2])
         if verdict[0] == "snooze":
@@ -346,8 +370,8 @@ def find(name, modules):
         raise Refused(ERROR, f"{module_name} has no function {attribute}") from None
     function = found.func if is_django_task(found) else found
     if isinstance(function, (type, ModuleType)) or not callable(function):
-        what = "a class" if isinstance(function, type) else "a module" if isinstance(function, ModuleType) else a(type(function).__qualname__)
-        raise Refused(FAIL, f"{name} is no function: it is {what}")
+        kind = "class" if isinstance(function, type) else "module" if isinstance(function, ModuleType) else type(function).__qualname__
+        raise Refused(FAIL, f"{name} is no function: it is {with_article(kind)}")
     owner = getattr(function, "__module__", None)
     if owner != module_name and attribute not in getattr(module, "__all__", ()):
         own = module_name + ("'" if module_name.endswith("s") else "'s")
@@ -438,7 +462,7 @@ class Interpreter:
         self.tasks_left = settings["tasks_per_interpreter"] or -1
         self.tasks, self.control = tasks, control
         self.pid, self.main, self.lock = os.getpid(), get_ident(), RLock()
-        self.busy, self.again = True, False
+        self.busy, self.again, self.is_heard = True, False, True
 
         self.pending = collections.deque()  # What has not begun: (header, function, queue, args).
         self.rest, self.need = bytearray(), TASK.size  # The beginning of a frame, and how long it must get to be worth a look.
@@ -453,8 +477,8 @@ class Interpreter:
         signal.signal(WAKE, self.on_signal)
         self.signals, self.every_signal = tuple(map(int, signals)), signal.valid_signals()
         self.handlers = tuple(map(getsignal, self.signals))
-        self.umask = os.umask(0o022)
-        self.directory = os.getcwd()
+        self.directory, self.umask = settings["directory"], os.umask(0)
+        os.umask(self.umask)
         self.descriptors = [os.fstat(number)[1:3] for number in (0, 1, 2)]
         watch = select.epoll()
         self.watch = select.epoll.fromfd(high(watch.fileno()))
@@ -542,7 +566,8 @@ class Interpreter:
             for descriptor, event in self.poll.poll():
                 if event & select.POLLNVAL:
                     os._exit(83)
-                self.again = self.again or descriptor == self.control.fileno()
+                if descriptor == self.control.fileno():
+                    self.again = True
             self.fill()
             if self.again and not self.pending:
                 self.wake(True)
@@ -571,9 +596,9 @@ class Interpreter:
             self.stop()
 
     def obey(self):
-        """Reads all that is there, and answers a recall. Tells whether the current task is to stop."""
-        stop = recall = False
-        while True:
+        """Reads all that is there, and answers each recall. Tells whether the current task is to stop."""
+        stop = False
+        while self.is_heard:
             try:
                 data = self.control.recv(65536, socket.MSG_DONTWAIT)
             except BlockingIOError:
@@ -581,25 +606,25 @@ class Interpreter:
             except OSError as error:
                 self.lost(error)
             if not data:
+                self.is_heard = False
                 self.poll.unregister(self.control)
                 break
             message = json.loads(data)
             stop = stop or self.task is not None and not self.stopped and message.get("interrupt") == self.task[0][2]
-            recall = recall or message.get("recall", False)
-        if recall:
-            while self.fill():
-                pass
-            ids = [task[0][2] for task in self.pending]
-            self.pending.clear()
-            self.send(REPLY.pack(18 + 8 * len(ids), RECALLED, 0, 0, 0) + struct.pack(f"<{len(ids)}q", *ids))
+            if message.get("recall"):
+                while self.fill():
+                    pass
+                ids = [task[0][2] for task in self.pending]
+                self.pending.clear()
+                self.send(REPLY.pack(18 + 8 * len(ids), RECALLED, 0, 0, 0) + struct.pack(f"<{len(ids)}q", *ids))
         return stop
 
     # One task after the other
 
     def serve(self):
         global noticed
-        pending, functions, lock, sendall = self.pending, self.functions, self.lock, self.tasks.sendall
-        clock, getpid, pack, scan = time.perf_counter_ns, os.getpid, REPLY.pack, json.JSONDecoder().scan_once
+        pending, functions, put, pack = self.pending, self.functions, self.put, REPLY.pack
+        clock, getpid, scan = time.perf_counter_ns, os.getpid, json.JSONDecoder().scan_once
         self.send(pack(18, READY, 0, 0, self.pid))
         while True:
             if not pending:
@@ -654,14 +679,11 @@ class Interpreter:
             else:
                 reply = pack(18, TOO_LARGE, flags, header[2], len(payload))
             self.task, self.stopped = None, False
-            try:
-                with lock:
-                    sendall(reply)
-            except OSError as error:
-                self.lost(error)
+            put(reply)
             if flags & (RETIRE | CHILDREN) or self.retired:
                 self.retired = True
                 pending.clear()
+            args = kwargs = text = payload = reply = None  # Nothing of it is kept while the next one is waited for.
 
     def raise_stop(self):
         self.stopped = True
@@ -960,7 +982,6 @@ def become_interpreter(settings, server, descriptors):
             os.close(descriptor)
         server.close()
         os.environ["HARK_INTERPRETER"] = str(os.getpid())
-        faulthandler.enable(file=2, all_threads=False)
         if "numpy.random" in sys.modules:
             sys.modules["numpy.random"].seed()  # Python's own generator does this by itself.
         new = Interpreter(settings, tasks, control)
@@ -986,7 +1007,8 @@ def prepare(settings):
     sys.argv = ["hark"]
     if sys.path[:1] == [""]:
         del sys.path[0]
-    sys.path.insert(0, settings["directory"] or os.getcwd())
+    settings["directory"] = settings["directory"] or os.getcwd()
+    sys.path.insert(0, settings["directory"])
     sys.modules["__main__"] = ModuleType("__main__")
     sys.modules["_hark"] = module = ModuleType("_hark", "The worker that runs this code.")
     module.current, module.TaskStopped = current, TaskStopped
@@ -994,6 +1016,7 @@ def prepare(settings):
     sys.stderr = sys.__stderr__ = ERR
     os.register_at_fork(after_in_child=after_fork)
     sys.addaudithook(audit)
+    faulthandler.enable(file=2, all_threads=False)
     if settings["django_settings"]:
         os.environ["DJANGO_SETTINGS_MODULE"] = settings["django_settings"]
         import django
@@ -1001,7 +1024,7 @@ def prepare(settings):
         django.setup()
     for name in settings["preload"]:
         __import__(name)
-    import asyncio  # noqa: F401, for all interpreters at once
+    import asyncio  # For all interpreters at once.
 
     if "django.db" in sys.modules:
         django = Django.loaded()
@@ -1030,14 +1053,16 @@ def serve_forks(first):
             os._exit(0)
 
     settings = json.loads(server.recv(1 << 20) or os._exit(0))
+    python = sys.version.split()[0]
+    if sys.version_info < (3, 10):
+        say(failed={"message": f"this is Python {python}, and 3.10 or later is needed", "detail": ""})
+        os._exit(1)
     try:
-        if sys.version_info < (3, 10):
-            raise RuntimeError(f"this is Python {sys.version.split()[0]}, and 3.10 or later is needed")
         version = prepare(settings)
     except BaseException as error:
         say(failed={"message": storable(message_of(error)).decode(), "detail": detail_of(error).decode()})
         os._exit(1)
-    say(ready={"python": sys.version.split()[0], "django": version})
+    say(ready={"python": python, "django": version})
     while True:
         try:
             data, descriptors, _, _ = socket.recv_fds(server, 65536, 4, socket.MSG_CMSG_CLOEXEC)
@@ -1064,4 +1089,4 @@ def serve_forks(first):
             say(reaped=request["reap"], status=status)
 
 
-serve_forks(s)  # noqa: F821, the loader's socket
+serve_forks(s)  # The loader's socket.

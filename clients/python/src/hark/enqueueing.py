@@ -127,7 +127,8 @@ def several(function: Function, many_args: Iterable[Arguments], validate: bool, 
     names = ["function", "args", *(column.name for column in columns)]
     values = ["%s", "a.args::jsonb", *(column.sql for column in columns)]
     # Sorted, the rows are given their ids in the order of the list.
-    sql = f"insert into hark.tasks ({', '.join(names)}) select {', '.join(values)} from unnest(%s::text[]) with ordinality a (args, n) order by a.n returning id"
+    source = "unnest(%s::text[]) with ordinality a (args, n) order by a.n"
+    sql = f"insert into hark.tasks ({', '.join(names)}) select {', '.join(values)} from {source} returning id"
     return Statement(sql, [name, *(column.value for column in columns), texts])
 
 

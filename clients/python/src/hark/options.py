@@ -68,7 +68,9 @@ def when(value: object) -> Column:
         raise EnqueueError(f"run_at must be a datetime, or a timedelta from now, not {value!r}")
     if value.utcoffset() is None:
         now = datetime.now(timezone.utc).isoformat(timespec="minutes")
-        raise EnqueueError(f"run_at must say its time zone, as {now} does, and {value.isoformat()} does not: use .astimezone(), or a timedelta from now")
+        raise EnqueueError(
+            f"run_at must say its time zone, as {now} does, and {value.isoformat()} does not: use .astimezone(), or a timedelta from now"
+        )
     return Column("run_at", "%s", value)
 
 

@@ -49,7 +49,7 @@ def replaced() -> None: ...
 first_replaced = replaced
 
 
-def replaced() -> None: ...  # type: ignore[no-redef]  # noqa: F811
+def replaced() -> None: ...  # type: ignore[no-redef]
 
 
 class Service:

@@ -1,7 +1,7 @@
 """Hark in Django: an app with models, admin pages, checks and a command, and a backend for the Tasks API.
 
-    INSTALLED_APPS = [..., "hark.django"]
-    TASKS = {"default": {"BACKEND": "hark.django.HarkBackend"}}
+INSTALLED_APPS = [..., "hark.django"]
+TASKS = {"default": {"BACKEND": "hark.django.HarkBackend"}}
 """
 
 from typing import Any

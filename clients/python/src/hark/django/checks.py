@@ -53,7 +53,9 @@ def check_database(alias: str, queues: set[str]) -> Iterator[CheckMessage]:
         there = applied(alias)
         if absent := missing(there):
             names = ", ".join(migration.name for migration in absent)
-            yield Warning(f"the hark schema of the database {alias!r} is too old for this version of hark-tasks: {names}", hint=MIGRATE, id="hark.W004")
+            yield Warning(
+                f"the hark schema of the database {alias!r} is too old for this version of hark-tasks: {names}", hint=MIGRATE, id="hark.W004"
+            )
         if name := unknown_breaking(there):
             yield Warning(
                 f"the hark schema of the database {alias!r} is too new for this version of hark-tasks: it has the breaking migration {name}",
@@ -73,7 +75,9 @@ def check_queues(alias: str, queues: set[str]) -> Iterator[CheckMessage]:
         yield Warning(f"no worker works on the database {alias!r}", hint="hark work", id="hark.W006")
     elif idle:
         options = " ".join(f"--queue {queue}" for queue in idle)
-        yield Warning(f"TASKS names queues that no worker of the database {alias!r} works: {', '.join(idle)}", hint=f"hark work {options}", id="hark.W007")
+        yield Warning(
+            f"TASKS names queues that no worker of the database {alias!r} works: {', '.join(idle)}", hint=f"hark work {options}", id="hark.W007"
+        )
 
 
 MIGRATE = "Run `manage.py hark_migrate`, or `hark migrate`, with a role that may create it."

@@ -92,6 +92,10 @@ class Task(models.Model):
         """Cancels the task; if it runs, this is a request, which its worker is told of."""
         return self._the_only(type(self).objects.using(self._state.db).filter(pk=self.pk).cancel())
 
+    # Not to be called by a template that prints a task.
+    retry.alters_data = True  # type: ignore[attr-defined]
+    cancel.alters_data = True  # type: ignore[attr-defined]
+
     def _the_only(self, changes: list[Change]) -> Change:
         self.forget(also=PUBLIC)
         return changes[0] if changes else Change(self.pk, "skipped", "not found")
@@ -108,7 +112,9 @@ class Task(models.Model):
         """Inserts the task. One that is there is changed by retry(), cancel() and Task.objects.filter(...).update(...): its worker writes to
         the row too, and a whole row that is written back would undo that."""
         if not self._state.adding and not kwargs.get("update_fields"):
-            raise TypeError("a task that is in the table is changed by .retry(), .cancel(), Task.objects.filter(...).update(...) or save(update_fields=[...])")
+            raise TypeError(
+                "a task that is in the table is changed by .retry(), .cancel(), Task.objects.filter(...).update(...) or save(update_fields=[...])"
+            )
         super().save(*args, **kwargs)
 
 

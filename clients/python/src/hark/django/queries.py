@@ -44,9 +44,13 @@ class TaskQuerySet(models.QuerySet["Task"]):
         """Cancels these tasks. Of a running one it is a request, which its worker is told of. Never waits for a lock."""
         return self._change("select id, result, note from hark.cancel(%s::bigint[])")
 
+    # Not to be called by a template that prints tasks.
+    retry.alters_data = True  # type: ignore[attr-defined]
+    cancel.alters_data = True  # type: ignore[attr-defined]
+
     def _change(self, sql: str) -> list[Change]:
         self._for_write = True
-        ids = list(self.values_list("pk", flat=True))
+        ids = list(self.using(self.db).values_list("pk", flat=True))
         changes: list[Change] = []
         with connections[self.db].cursor() as cursor:
             for start in range(0, len(ids), AT_ONCE):
@@ -69,8 +73,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         objs = list(objs)
         for task in objs:
             task.function = name_of(task.function)
-        names = {"id"} if options.get("raw") else set()  # loaddata brings ids
-        fields = [f for f in fields if f.name in names or (f.name in PUBLIC and any(getattr(task, f.attname) is not None for task in objs))]
+        fields = [f for f in fields if f.name in PUBLIC and any(getattr(task, f.attname) is not None for task in objs)]
         returning = None if returning_fields is None else [f for f in returning_fields if f.name == "id"]
         returned = super()._insert(objs, fields, returning_fields=returning, **options)  # type: ignore[misc]
         for task in objs:

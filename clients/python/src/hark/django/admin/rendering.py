@@ -34,12 +34,24 @@ def duration(value: timedelta | None) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
+def moment(value: datetime | None) -> SafeString:
+    """To the second, in the project's time zone, and how long ago it was or how soon it is."""
+    if value is None:
+        return NOTHING
+    away = timezone.now() - value
+    return format_html("{} ({})", exact(value), f"{duration(away)} ago" if away >= timedelta(0) else f"in {duration(-away)}")
+
+
+def exact(value: datetime) -> str:
+    local = timezone.localtime(value) if timezone.is_aware(value) else value
+    return f"{local:%Y-%m-%d %H:%M:%S %Z}".strip()
+
+
 def ago(value: datetime | None) -> SafeString:
     """Short, so that a list's columns fit on a screen; who points at it sees the moment."""
     if value is None:
         return NOTHING
-    moment = timezone.localtime(value) if timezone.is_aware(value) else value
-    return format_html('<span title="{}">{} ago</span>', f"{moment:%Y-%m-%d %H:%M:%S %Z}", duration(max(timezone.now() - value, timedelta(0))))
+    return format_html('<span title="{}">{} ago</span>', exact(value), duration(max(timezone.now() - value, timedelta(0))))
 
 
 def breakable(name: str) -> SafeString:

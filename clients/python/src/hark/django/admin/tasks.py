@@ -42,10 +42,10 @@ class TaskAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     change_form_template = "admin/hark/task/detail.html"
     fieldsets = (
         (None, {"fields": ("state_", "function", "arguments", "returned", "went_wrong")}),
-        ("When", {"fields": ("created_at", "run_at", "started_at", "finished_at", "took")}),
+        ("When", {"fields": ("created_", "due", "started", "ended", "took")}),
         ("How", {"fields": ("queue", "priority", "attempts", "timeout", "unique_key", "worker")}),
     )
-    readonly_fields = ("state_", "arguments", "returned", "went_wrong", "took", "attempts", "worker")
+    readonly_fields = ("state_", "arguments", "returned", "went_wrong", "created_", "due", "started", "ended", "took", "attempts", "worker")
 
     class Media:
         css = {"all": ("hark/admin.css",)}
@@ -73,13 +73,13 @@ class TaskAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     # The columns. They are methods, so that none can be sorted by.
 
     @admin.display(description="id")
-    def number(self, task: Task) -> int:
-        return task.id
+    def number(self, task: Task) -> str:
+        return str(task.id)  # as text, or the locale would put commas into it
 
     @admin.display(description="state")
     def state_(self, task: Task) -> str:
         why = {
-            "scheduled": f"not before {task.run_at:%Y-%m-%d %H:%M:%S %Z}" if task.run_at else None,
+            "scheduled": f"not before {rendering.exact(task.run_at)}" if task.run_at else None,
             "blocked": "no worker of its queue has the function",
         }.get(str(task.state), getattr(task, "last_message", None))
         shown = rendering.state(str(task.state), why)
@@ -123,6 +123,22 @@ class TaskAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.display(description="errors")
     def went_wrong(self, task: Task) -> str:
         return rendering.errors(task.errors)
+
+    @admin.display(description="created")
+    def created_(self, task: Task) -> str:
+        return rendering.moment(task.created_at)
+
+    @admin.display(description="run at")
+    def due(self, task: Task) -> str:
+        return rendering.moment(task.run_at)
+
+    @admin.display(description="started")
+    def started(self, task: Task) -> str:
+        return rendering.moment(task.started_at)
+
+    @admin.display(description="finished")
+    def ended(self, task: Task) -> str:
+        return rendering.moment(task.finished_at)
 
     @admin.display(description="worker")
     def worker(self, task: Task) -> str:

@@ -12,19 +12,23 @@ from hark.django.models import Worker
 
 
 class WorkerAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ("name", "state_", "listener", "queues_", "running_", "beat", "connected", "hostname", "pid", "version")
+    list_display = ("name", "state_", "listener", "queues_", "running_", "beat", "connected", "hostname", "pid_", "version")
     list_display_links = ("name",)
     ordering = ("id",)
-    fields = ("name", "state", "listener", "queues_", "slots", "running", "hostname", "pid", "version", "started_at", "beat_at")
-    readonly_fields = ("queues_",)
+    fields = ("name", "state", "listener", "queues_", "slots", "running", "hostname", "pid_", "version", "started", "beat")
+    readonly_fields = ("queues_", "pid_", "started", "beat")
 
     class Media:
         css = {"all": ("hark/admin.css",)}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        workers: QuerySet[Any] = super().get_queryset(request).annotate(
-            is_connected=RawSQL('not hark.worker_lock_is_free("hark"."workers"."id")', [], BooleanField()),
-            is_dead=RawSQL('hark.worker_is_dead("hark"."workers".*, false)', [], BooleanField()),
+        workers: QuerySet[Any] = (
+            super()
+            .get_queryset(request)
+            .annotate(
+                is_connected=RawSQL('not hark.worker_lock_is_free("hark"."workers"."id")', [], BooleanField()),
+                is_dead=RawSQL('hark.worker_is_dead("hark"."workers".*, false)', [], BooleanField()),
+            )
         )
         return workers
 
@@ -43,6 +47,14 @@ class WorkerAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.display(description="last beat")
     def beat(self, worker: Worker) -> str:
         return rendering.ago(worker.beat_at)
+
+    @admin.display(description="started")
+    def started(self, worker: Worker) -> str:
+        return rendering.moment(worker.started_at)
+
+    @admin.display(description="pid")
+    def pid_(self, worker: Worker) -> str:
+        return str(worker.pid or "")
 
     @admin.display(description="connected", boolean=True)
     def connected(self, worker: Any) -> bool:
