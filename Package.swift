@@ -52,7 +52,7 @@ let package = Package(
         .target(
             name: "Hark",
             dependencies: ["PQ", "CLinux", "CHarkFiles", "HarkMigrations", logging, lifecycle, subprocess, system],
-            exclude: ["Store/SQL", "Runners/Python/interpreter.py"], swiftSettings: strict),
+            exclude: ["Store/SQL", "Runners/Python/interpreter"], swiftSettings: strict),
         // A private PostgreSQL in a directory of its own, for `hark dev` and for tests.
         .target(name: "HarkCluster", dependencies: ["CLinux", subprocess, system], swiftSettings: strict),
         // Serves: the verbs and the daemon.

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -64,6 +65,9 @@ def main():
     for name in list(os.environ):
         if name.startswith(("HARK_", "PG")) or name in ("DATABASE_URL", "DJANGO_SETTINGS_MODULE", "PYTHONPATH"):
             del os.environ[name]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    _sweep(bench.place)
+    bench.wait_for_quiet()
     settings = machine.description(bench.place)
     for name in dict.fromkeys(name for name, _ in options.parts):
         settings |= importlib.import_module(f"bench.{name}").versions()
@@ -72,6 +76,8 @@ def main():
     with Server(bench.place) as bench.server:
         settings["PostgreSQL"] = ", ".join(f"{name} {value}" for name, value in bench.server.description().items())
         settings["command"] = " ".join(["./scripts/bench", *sys.argv[5:]])
+        if bench.quick:
+            settings["quick"] = "few tasks, once, on a machine that may be busy: shows that it runs, not how fast it is"
         heading = "\n".join(f"- {name}: {value}" for name, value in settings.items()) + "\n"
         print(heading, flush=True)
         for _, part in options.parts:
@@ -102,6 +108,12 @@ def _options():
     if any(number is not None and number < 1 for number in (options.tasks, options.repetitions)):
         parser.error("--tasks and --repetitions take a number from 1 on")
     return options
+
+
+def _sweep(place):
+    """What a run that was killed has left; nobody else is here, for the script holds a lock."""
+    for left in (*pathlib.Path(place).glob("postgresql-*"), *pathlib.Path(place).glob("worker-*")):
+        shutil.rmtree(left)
 
 
 def _version(here):

@@ -31,20 +31,19 @@ def wait_for_quiet(progress, patience=300):
 
 
 class Disturbance:
-    """Which share of the machine's CPUs somebody else uses from here on: neither we nor these processes and their descendants.
+    """Which share of the machine's CPUs somebody else uses from here on: not we, nor what we have started.
 
     The kernel's own threads, which write to the disk for us, are somebody else too: up to a few hundredths are normal.
     """
 
     LIMIT = 0.1
 
-    def __init__(self, *pids):
-        self._pids = (os.getpid(), *pids)
+    def __init__(self):
         self._began = self._now()
 
     def _now(self):
         busy, everything = _busy()
-        return busy * processes.TICK - processes.cpu(*self._pids), everything * processes.TICK
+        return busy * processes.TICK - processes.cpu(os.getpid()), everything * processes.TICK
 
     def share(self):
         others, everything = (after - before for after, before in zip(self._now(), self._began))

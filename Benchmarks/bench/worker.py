@@ -10,6 +10,8 @@ from bench import processes
 from bench.waiting import wait_until
 
 TEMPLATE = "hark_template"
+# Before a command: it ends when we are killed.
+WITH_US = ["setpriv", "--pdeathsig", "TERM"]
 
 
 def migrated(bench):
@@ -42,7 +44,7 @@ class Worker:
             file.write("\n".join(lines) + "\n")
         with open(self._log, "w") as log:
             self._process = subprocess.Popen(
-                [bench.hark, "work", "--config", configuration], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+                [*WITH_US, bench.hark, "work", "--config", configuration], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
         self.pid = self._process.pid
 
     def __enter__(self):

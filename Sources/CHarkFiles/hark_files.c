@@ -150,7 +150,25 @@ static const unsigned char file_49[] = {
 #embed "../../Sources/Hark/Store/SQL/workers.sql" suffix(, 0)
 };
 static const unsigned char file_50[] = {
-#embed "../../Sources/Hark/Runners/Python/interpreter.py" suffix(, 0)
+#embed "../../Sources/Hark/Runners/Python/interpreter/django.py" suffix(, 0)
+};
+static const unsigned char file_51[] = {
+#embed "../../Sources/Hark/Runners/Python/interpreter/fork_server.py" suffix(, 0)
+};
+static const unsigned char file_52[] = {
+#embed "../../Sources/Hark/Runners/Python/interpreter/functions.py" suffix(, 0)
+};
+static const unsigned char file_53[] = {
+#embed "../../Sources/Hark/Runners/Python/interpreter/head.py" suffix(, 0)
+};
+static const unsigned char file_54[] = {
+#embed "../../Sources/Hark/Runners/Python/interpreter/interpreter.py" suffix(, 0)
+};
+static const unsigned char file_55[] = {
+#embed "../../Sources/Hark/Runners/Python/interpreter/printing.py" suffix(, 0)
+};
+static const unsigned char file_56[] = {
+#embed "../../Sources/Hark/Runners/Python/interpreter/results.py" suffix(, 0)
 };
 
 static const hark_embedded_file files[] = {
@@ -203,7 +221,13 @@ static const hark_embedded_file files[] = {
     {"Store/SQL/unblock.sql", file_47, sizeof file_47 - 1},
     {"Store/SQL/unregister.sql", file_48, sizeof file_48 - 1},
     {"Store/SQL/workers.sql", file_49, sizeof file_49 - 1},
-    {"Runners/Python/interpreter.py", file_50, sizeof file_50 - 1},
+    {"Runners/Python/interpreter/django.py", file_50, sizeof file_50 - 1},
+    {"Runners/Python/interpreter/fork_server.py", file_51, sizeof file_51 - 1},
+    {"Runners/Python/interpreter/functions.py", file_52, sizeof file_52 - 1},
+    {"Runners/Python/interpreter/head.py", file_53, sizeof file_53 - 1},
+    {"Runners/Python/interpreter/interpreter.py", file_54, sizeof file_54 - 1},
+    {"Runners/Python/interpreter/printing.py", file_55, sizeof file_55 - 1},
+    {"Runners/Python/interpreter/results.py", file_56, sizeof file_56 - 1},
 };
 
 const hark_embedded_file *hark_files(size_t *count) {

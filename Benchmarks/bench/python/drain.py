@@ -90,7 +90,7 @@ def _pgqueuer(bench, tasks):
 
         @contextlib.contextmanager
         def workers():
-            command = [bench.python, f"{bench.projects}/pgqueuer/worker.py", *arguments, str(BATCH_SIZE)]
+            command = [*hark.WITH_US, bench.python, f"{bench.projects}/pgqueuer/worker.py", *arguments, str(BATCH_SIZE)]
             running = [subprocess.Popen(command) for _ in range(2)]
 
             def check():
@@ -123,7 +123,7 @@ def _drain(bench, database, tasks, table, workers, last, all_done):
             waiting = "select count(*) from pg_locks where locktype = 'relation' and not granted and database = (select oid from pg_database where datname = current_database())"
             wait_until("every worker waits for the lock", lambda: watch.execute(waiting).fetchone()[0] >= len(pids), check)
             wait_until_settled(*pids)
-            others = machine.Disturbance(bench.server.pid, *pids)
+            others = machine.Disturbance()
             cpu = processes.cpu(*pids), processes.cpu(bench.server.pid)
             began = holder.execute("select clock_timestamp()").fetchone()[0]
             holder.commit()

@@ -48,7 +48,7 @@ def _measure(bench, samples, commit):
         with hark.Worker(bench, database, slots=1000, python=hark.python_plain(bench, 2)) as worker, bench.server.connect(database) as client:
             worker.wait_until_ready()
             _sample(client, worker, 5)
-            others = machine.Disturbance(bench.server.pid, worker.pid)
+            others = machine.Disturbance()
             taken = _sample(client, worker, samples)
             return {"milliseconds": {name: sorted(times) for name, times in taken.items()}, "disturbance": others.share()}
 

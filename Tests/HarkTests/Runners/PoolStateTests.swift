@@ -82,8 +82,12 @@ struct PoolStateTests {
         #expect(pool.nextWake == .milliseconds(50))
         #expect(pool.tick(now: .milliseconds(50)).described == ["recall 2"])
         #expect(pool.tick(now: .milliseconds(60)).described == [])
+        // Until it answers it is reminded.
+        #expect(pool.nextWake == .milliseconds(100))
+        #expect(pool.tick(now: .milliseconds(100)).described == ["nudge 2"])
+        #expect(pool.nextWake == .milliseconds(200))
         // They wait, as both interpreters are busy.
-        #expect(pool.recalled(2, tasks.dropFirst().map(\.id), now: .milliseconds(61)).described == [])
+        #expect(pool.recalled(2, tasks.dropFirst().map(\.id), now: .milliseconds(110)).described == [])
         #expect(pool.replied(2, [done(tasks[0])], now: second).described.contains("send 2 " + tasks.dropFirst().map { "\($0.id)" }.joined(separator: " ")))
     }
 
@@ -106,7 +110,8 @@ struct PoolStateTests {
         #expect(pool.stop(tasks[0].claim, .timeout, grace: second, now: .zero).described == ["interrupt 1 \(tasks[0].id)"])
         #expect(pool.stop(tasks[2].claim, .cancelled, grace: second, now: .zero).described == ["recall 1"])
         #expect(pool.recalled(1, [tasks[1].id, tasks[2].id], now: .zero).described == ["finish \(tasks[2].id) cancelled"])
-        #expect(pool.nextWake == second)
+        #expect(pool.nextWake == .milliseconds(50))
+        #expect(pool.tick(now: .milliseconds(50)).described == ["nudge 1"])
         #expect(pool.tick(now: second).described == ["kill 1"])
         #expect(pool.died(1, AttemptError(.crash, "x"), now: second).described == ["finish \(tasks[0].id) timeout", "fork 2"])
     }
@@ -379,7 +384,7 @@ private struct PoolWorld {
             case .finish(let claim, _):
                 outcomes[claim, default: 0] += 1
                 if outcomes[claim] != 1 { throw Violation(description: "task \(claim.id) has two outcomes") }
-            case .began, .capacity: break
+            case .began, .capacity, .nudge: break
             case .close: isClosed = true
             }
         }
@@ -395,6 +400,7 @@ extension [PoolState.Action] {
             case .send(let id, let tasks): "send \(id) " + tasks.map { "\($0.id)" }.joined(separator: " ")
             case .interrupt(let id, let claim): "interrupt \(id) \(claim.id)"
             case .recall(let id): "recall \(id)"
+            case .nudge(let id): "nudge \(id)"
             case .end(let id): "end \(id)"
             case .kill(let id): "kill \(id)"
             case .tidy(let id): "tidy \(id)"

@@ -7,15 +7,17 @@ import Testing
 
 @Suite("Files that ship inside the binary")
 struct EmbedTests {
+    static let python = ForkServer.parts.sorted().map { "Runners/Python/interpreter/\($0).py" }
     static let statements = (try? Repository.names(in: "Sources/Hark/Store/SQL", ending: ".sql").map { String($0.dropLast(4)) }) ?? []
 
     @Test("they are the files of the folders, word for word; if not, run scripts/embed")
     func complete() throws {
         var count = 0
         let files = UnsafeBufferPointer(start: hark_files(&count), count: count)
+        #expect(try Repository.names(in: "Sources/Hark/Runners/Python/interpreter", ending: ".py") == ForkServer.parts.sorted().map { "\($0).py" })
         let embedded = files.map { String(cString: $0.name) }
         let migrations = try Repository.names(in: "migrations", ending: ".sql").map { "migrations/\($0)" }
-        #expect(embedded == migrations + Self.statements.map { "Store/SQL/\($0).sql" } + ["Runners/Python/interpreter.py"])
+        #expect(embedded == migrations + Self.statements.map { "Store/SQL/\($0).sql" } + Self.python)
         for file in files {
             let name = String(cString: file.name)
             let text = String(decoding: UnsafeBufferPointer(start: file.bytes, count: file.size), as: UTF8.self)

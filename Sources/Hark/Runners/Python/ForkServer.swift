@@ -1,7 +1,7 @@
 // The Python process that has the project loaded, and forks interpreters from itself: they share its memory, and a new one is
 // there in milliseconds, while an import of Django takes the better part of a second.
 //
-// The source of both travels inside this program (interpreter.py) and is the first packet on the socket; nothing of Hark is
+// The source of both travels inside this program (interpreter/) and is the first packet on the socket; nothing of Hark is
 // installed in the project's environment. The fork server is the parent of all interpreters. It waits for one only when it is
 // told to (`reap`): until then the id of an interpreter that has ended stays its own, and may be signalled.
 
@@ -53,10 +53,13 @@ final class ForkServer: @unchecked Sendable {
 
     private static let loader = "import socket;s=socket.socket(fileno=0);exec(compile(s.recv(1<<20),'<hark>','exec'))"
 
-    private static let source: [UInt8] = {
-        guard let file = hark_file("Runners/Python/interpreter.py") else { preconditionFailure("Runners/Python/interpreter.py is not embedded") }
-        return Array(UnsafeBufferPointer(start: file.pointee.bytes, count: file.pointee.size))
-    }()
+    /// The files of interpreter/, which are one program in this order.
+    static let parts = ["head", "printing", "results", "functions", "interpreter", "django", "fork_server"]
+
+    private static let source: [UInt8] = parts.flatMap { part in
+        guard let file = hark_file("Runners/Python/interpreter/\(part).py") else { preconditionFailure("Runners/Python/interpreter/\(part).py is not embedded") }
+        return UnsafeBufferPointer(start: file.pointee.bytes, count: file.pointee.size) + [UInt8(ascii: "\n")]
+    }
 
     /// Starts it, and returns when it has ended: why, in one sentence.
     func run() async -> String {

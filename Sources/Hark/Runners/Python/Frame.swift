@@ -1,4 +1,4 @@
-/// A frame from an interpreter. The other side is `interpreter.py`, whose head describes both.
+/// A frame from an interpreter. The other side is `interpreter/`, whose head describes both.
 struct Frame {
     enum Kind: UInt8 {
         case done = 1, error, fail, retry, snooze, cancel, tooLarge, log, recalled, alive, extend, ready

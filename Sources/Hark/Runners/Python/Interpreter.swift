@@ -104,9 +104,11 @@ final class Interpreter {
     /// Says something on the control socket, and has it look there.
     func tell(_ text: String) {
         let bytes = Array(text.utf8)
-        guard control >= 0, hark_send_packet(control, bytes, bytes.count, nil, 0) == 0 else { return }
-        _ = linux_pidfd_signal(pidfd, hark_wake_signal())
+        if control >= 0, hark_send_packet(control, bytes, bytes.count, nil, 0) == 0 { wake() }
     }
+
+    /// Has it look at its control socket.
+    func wake() { _ = linux_pidfd_signal(pidfd, hark_wake_signal()) }
 
     /// No further task comes: it ends by itself when it has read this.
     func sayGoodbye() {

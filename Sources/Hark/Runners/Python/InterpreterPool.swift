@@ -127,6 +127,7 @@ actor InterpreterPool {
         case .send(let id, let tasks): interpreters[id]?.send(tasks)
         case .interrupt(let id, let claim): interpreters[id]?.tell("{\"interrupt\": \(claim.id), \"token\": \(claim.token)}")
         case .recall(let id): interpreters[id]?.tell("{\"recall\": true}")
+        case .nudge(let id): interpreters[id]?.wake()
         case .end(let id): end(id)
         case .kill(let id): interpreters[id]?.kill()
         case .tidy(let id): Task { await tidy(id) }

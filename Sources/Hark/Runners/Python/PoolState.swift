@@ -27,6 +27,8 @@ struct PoolState {
         /// Raise the stop in the function of this task.
         case interrupt(Interpreter, Claim)
         case recall(Interpreter)
+        /// Have it look once more at what it was told: the signal may have come at the one moment at which it is not noticed.
+        case nudge(Interpreter)
         /// Let it end by itself, in order.
         case end(Interpreter)
         /// End it, and whatever it has started, at once.
@@ -55,6 +57,8 @@ struct PoolState {
         /// Since when the front runs.
         var since = Duration.zero
         var isRecalling = false
+        /// When to nudge it, as long as it has not answered, and how long the last wait was.
+        var nudge: (at: Duration, wait: Duration)?
         /// Why the front was asked to stop, and when that has been long enough.
         var stop: (reason: StopReason, killAt: Duration?)?
         /// Outcomes that wait until the leftovers of their functions are gone.
@@ -302,6 +306,7 @@ struct PoolState {
     private mutating func recall(_ index: Int) {
         guard !lines[index].isRecalling else { return }
         lines[index].isRecalling = true
+        lines[index].nudge = nil
         actions.append(.recall(lines[index].id))
     }
 
@@ -320,6 +325,7 @@ struct PoolState {
             if let killAt = earlier.killAt { lines[index].stop?.killAt = min(killAt, now + grace) }
         } else {
             lines[index].stop = (reason, now + grace)
+            lines[index].nudge = nil
             actions.append(.interrupt(lines[index].id, claim))
         }
     }
@@ -333,6 +339,7 @@ struct PoolState {
                 actions.append(.kill(lines[index].id))
             }
             if lines[index].tasks.count > 1, now >= lines[index].since + Self.patience { recall(index) }
+            nudge(index, now)
         }
         dispatch(now)
         if isClosing, inHand == 0 {
@@ -348,6 +355,18 @@ struct PoolState {
             actions.append(.fork(last))
         }
         tellCapacity()
+    }
+
+    private mutating func nudge(_ index: Int, _ now: Duration) {
+        guard lines[index].isRecalling || lines[index].stop?.killAt != nil, !lines[index].isLeaving else {
+            lines[index].nudge = nil
+            return
+        }
+        let last = lines[index].nudge
+        if let last, now < last.at { return }
+        if last != nil { actions.append(.nudge(lines[index].id)) }
+        let wait = min((last?.wait ?? .milliseconds(25)) * 2, .seconds(1))
+        lines[index].nudge = (now + wait, wait)
     }
 
     private var wantsFork: Bool {
@@ -411,6 +430,7 @@ struct PoolState {
         var moments: [Duration] = []
         for line in lines {
             if let killAt = line.stop?.killAt { moments.append(killAt) }
+            if let nudge = line.nudge { moments.append(nudge.at) }
             if line.tasks.count > 1, !line.isRecalling { moments.append(line.since + Self.patience) }
         }
         if wantsFork { moments.append(forkFrom) }

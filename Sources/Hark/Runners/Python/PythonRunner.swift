@@ -2,7 +2,7 @@
 // that runs one function after the other.
 //
 // Who decides what: `PoolState` which interpreter gets which task, and when one is asked, told or killed; `InterpreterPool` does it;
-// `interpreter.py`, which travels inside this program, is the other side of the sockets.
+// the files of `interpreter/`, which travel inside this program, are the other side of the sockets.
 
 internal import PQ
 
