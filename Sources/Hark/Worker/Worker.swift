@@ -114,7 +114,7 @@ public actor Worker: Service {
         for runner in runners where !newRunners.contains(where: { $0 === runner }) {
             runner.shutDown()
             // Who takes its place has to say so first.
-            if !runner.modules.isEmpty { tell(.capacity(0, lacking: nil)) }
+            if !runner.modules.isEmpty { tell(.newPool) }
         }
         runners = newRunners
         runnerOf = Self.byFunction(runners)
@@ -154,9 +154,11 @@ public actor Worker: Service {
 
     /// Waits for the runners, but not for ever: a Swift function cannot be ended by force. Its task was given back.
     private func finish(_ running: [Task<Void, Never>]) async {
+        // Interpreters have the grace themselves before they are killed, and their leftovers take a moment.
+        let patience = employed.contains { !$0.runner.modules.isEmpty } ? options.stopGrace * 2 + .seconds(10) : options.stopGrace
         let inTime = await withCheckedContinuation { continuation in
             let finish = Finish(continuation)
-            let limit = loop.at(EventLoop.now + options.stopGrace) { finish.end(false) }
+            let limit = loop.at(EventLoop.now + patience) { finish.end(false) }
             Task {
                 for runner in running { await runner.value }
                 limit.cancel()

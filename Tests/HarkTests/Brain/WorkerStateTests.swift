@@ -134,9 +134,11 @@ struct WorkerStateTests {
     @Test("functions of modules are claimed as their interpreters can begin them, whatever the slots; others as there are slots")
     func capacity() {
         var world = Hands(slots: 50, modules: ["m"])
-        (world.function, world.ready) = ("m.f", Array(1...100))
+        (world.function, world.ready) = ("m.f", Array(0...100))
         world.run(for: .seconds(2))
         #expect(world.running.isEmpty, "no interpreter has said that it is there")
+        // One was taken, to see what the queue has, and given back.
+        #expect(world.trips.flatMap(\.writes).map(\.verb) == [.release])
         world.tell(.capacity(2, lacking: nil))
         world.run(for: .seconds(1))
         #expect(world.running.map(\.id) == [1, 2])
@@ -146,13 +148,24 @@ struct WorkerStateTests {
         world.tell(.finished([(world.running[0].claim, .completed(result: nil))]))
         world.run(for: .seconds(1))
         #expect(world.running.map(\.id) == Array(1...9))
+        // Those of a new configuration are free, whatever still runs in the old ones.
+        world.tell(.newPool)
+        world.tell(.capacity(2, lacking: nil))
+        world.run(for: .seconds(1))
+        #expect(world.running.map(\.id) == Array(1...11))
 
         // What runs elsewhere waits for no interpreter.
         var other = Hands(slots: 50, modules: ["m"])
         other.ready = Array(1...100)
-        other.tell(.capacity(2, lacking: nil))
         other.run(for: .seconds(1))
         #expect(other.running.count == 50)
+        // And a name that nobody has changes nothing.
+        world.function = "typo"
+        world.tell(.finished([(world.running[10].claim, .completed(result: nil))]))
+        world.run(for: .seconds(1))
+        world.function = "m.f"
+        world.run(for: .seconds(10))
+        #expect(world.running.count <= 13)
     }
 
     @Test("the timeout of a function of a module begins with the function, not with the claim")

@@ -144,7 +144,9 @@ struct PoolStateTests {
         var pool = ready(1)
         let first = claimed("f")
         _ = pool.start([first], now: .zero)
-        #expect(pool.replied(1, [done(first, .done, .spawned)], now: .zero).described.first == "tidy 1")
+        // Nothing begins in the interpreter before it is asked for what it was handed ahead.
+        #expect(pool.replied(1, [done(first, .done, .spawned)], now: .zero).described.first == "recall 1")
+        #expect(pool.recalled(1, [], now: .zero).described == ["tidy 1"])
         let second = claimed("f")
         #expect(pool.start([second], now: .zero).described == [])
         #expect(pool.tidied(1, now: .zero).described == ["finish \(first.id) completed", "send 1 \(second.id)"])
@@ -158,6 +160,7 @@ struct PoolStateTests {
         let first = claimed("f")
         _ = pool.start([first], now: .zero)
         _ = pool.replied(1, [done(first, .done, .spawned)], now: .zero)
+        _ = pool.recalled(1, [], now: .zero)
         _ = pool.tidied(1, now: .zero)
         let tasks = [claimed("f"), claimed("f")]
         #expect(pool.start(tasks, now: .zero).described == ["send 1 \(tasks[0].id)"])
@@ -198,6 +201,51 @@ struct PoolStateTests {
         #expect(pool.died(3, AttemptError(.crash, "x"), now: .milliseconds(600)).described == ["capacity 0"])
         _ = pool.tick(now: .seconds(2))
         #expect(pool.ready(4, now: .seconds(2)).described == ["capacity 1"])
+    }
+
+    @Test("an interpreter that is not ready within a minute is killed")
+    func neverReady() {
+        var pool = pool(1)
+        _ = pool.up(now: .zero)
+        #expect(pool.nextWake == .seconds(60))
+        #expect(pool.tick(now: .seconds(60)).described == ["kill 1"])
+    }
+
+    @Test("one interpreter that cannot be started does not idle those that can")
+    func able() {
+        var pool = pool(2)
+        _ = pool.up(now: .zero)
+        _ = pool.ready(1, now: .zero)
+        for (id, moment) in [(2, 1), (3, 2), (4, 4)] {
+            _ = pool.died(id, AttemptError(.crash, "x"), now: .seconds(moment))
+            _ = pool.tick(now: .seconds(moment + 1))
+        }
+        let task = claimed("f")
+        #expect(pool.start([task], now: .seconds(9)).described.contains("send 1 \(task.id)"))
+        #expect(pool.up(now: .seconds(9)).described.contains("capacity 0") == false)
+    }
+
+    @Test("what waits in too long a line goes back to the database")
+    func crowded() {
+        var pool = ready(1)
+        let tasks = (0..<4).map { _ in claimed("f") }
+        _ = pool.start(tasks, now: .zero)
+        #expect(pool.nextWake == .seconds(5))
+        // One runs, and one may wait.
+        #expect(pool.tick(now: .seconds(5)).described == ["finish \(tasks[2].id) released", "finish \(tasks[3].id) released"])
+        // With the fork server the last hope is gone.
+        #expect(pool.down(now: .seconds(6)).described == ["capacity 0"])
+        #expect(pool.tick(now: .seconds(11)).described == ["finish \(tasks[1].id) released"])
+    }
+
+    @Test("a stop is not forgotten when its task comes back unbegun")
+    func stoppedBeforeBegin() {
+        var pool = taught()
+        let tasks = (0..<2).map { _ in claimed("f") }
+        _ = pool.start(tasks, now: .zero)
+        _ = pool.stop(tasks[1].claim, .cancelled, grace: second, now: .zero)
+        _ = pool.stop(tasks[0].claim, .timeout, grace: second, now: .zero)
+        #expect(pool.recalled(1, tasks.map(\.id), now: .zero).described.prefix(2) == ["finish \(tasks[0].id) timeout", "finish \(tasks[1].id) cancelled"])
     }
 
     @Test("what a function says becomes its outcome")
@@ -260,6 +308,7 @@ private struct PoolWorld {
         var saidGoodbye = false
         var hasRetired = false
         var isBegun = false
+        var isPaused = false
         var interrupt: Int64?
     }
 
@@ -319,6 +368,7 @@ private struct PoolWorld {
         for id in recalls where chance(2) {
             recalls.removeAll { $0 == id }
             guard let process = processes[id], !process.isDead, !process.hasRetired else { continue }
+            processes[id]?.isPaused = false
             let back = process.isBegun ? Array(process.line.dropFirst()) : process.line
             processes[id]?.line.removeAll { task in back.contains { $0.id == task.id } }
             try obey(pool.recalled(id, back.map(\.id), now: now))
@@ -334,6 +384,8 @@ private struct PoolWorld {
                 try obey(pool.ready(id, now: now))
             } else if process.line.isEmpty || process.hasRetired {
                 if process.saidGoodbye { processes[id]?.isDead = true }
+            } else if process.isPaused {
+                continue
             } else if !process.isBegun {
                 try begin(id)
             } else if chance(process.line[0].function == "short" ? 1 : 4) || process.interrupt == process.line[0].id {
@@ -365,7 +417,8 @@ private struct PoolWorld {
             processes[id]?.line.removeFirst()
             processes[id]?.isBegun = false
             if flags.contains(.retire) { processes[id]?.hasRetired = true }
-        } while processes[id]?.hasRetired == false && processes[id]?.line.first?.function == "short" && chance(2)
+            if flags.contains(.spawned) { processes[id]?.isPaused = true }
+        } while processes[id]?.hasRetired == false && processes[id]?.isPaused == false && processes[id]?.line.first?.function == "short" && chance(2)
         try obey(pool.replied(id, frames, now: now))
     }
 

@@ -251,6 +251,13 @@ struct PythonRunnerTests {
         #expect(Snake.processes(of: ["sleep", "7100"]) == [])
     }
 
+    @Test("a child that outlives its interpreter is ended, and holds nobody up")
+    func outlives() async throws {
+        let outcomes = await Snake.outcomes([claimed("probe.naughty.dies_before_its_child"), claimed("probe.ordinary.add", "[1, 1]")])
+        #expect(outcomes.map(\.withoutDetail) == [.errored(AttemptError(.crash, "ended its interpreter with exit code 3")), .completed(result: Array("2".utf8))])
+        #expect(Snake.processes(of: ["sleep", "7300"]) == [])
+    }
+
     @Test("a program that the function waits for costs its interpreter nothing")
     func program() async throws {
         let outcomes = await Snake.outcomes([claimed("probe.ordinary.pid"), claimed("probe.naughty.runs_program"), claimed("probe.ordinary.pid")])

@@ -104,6 +104,12 @@ def leaves_child():
     return "left"
 
 
+def dies_before_its_child():
+    """The child has the interpreter's stdout and stderr."""
+    subprocess.Popen(["sleep", "7300"])
+    os._exit(3)
+
+
 def leaves_daemon():
     """In a session of its own, and nobody's child."""
     subprocess.run(["sh", "-c", "setsid sleep 7200 > /dev/null 2>&1 &"], check=True)

@@ -131,7 +131,11 @@ final class Offspring: Sendable {
             guard EventLoop.now < deadline else { return dying }
             guard let first = dying.first else { continue }
             let fd = linux_pidfd_open(first)
-            guard fd >= 0 else { continue }
+            guard fd >= 0 else {
+                // No descriptor left, or gone at this moment.
+                try? await loop.sleep(until: EventLoop.now + .milliseconds(10))
+                continue
+            }
             await loop.readable(fd, until: deadline)
             close(fd)
         }
@@ -178,7 +182,9 @@ final class Offspring: Sendable {
         if let entry = entries.first(where: { $0.value.runsTasks && $0.value.pid == session }) { return .task(entry.key) }
         let mark = ProcessMark(of: child)
         if let host = mark.interpreter, host != Self.host {
-            return entries.first { $0.value.isHost && $0.value.pid == host }.map { .task($0.key) } ?? .gone
+            if let entry = entries.first(where: { $0.value.isHost && $0.value.pid == host }) { return .task(entry.key) }
+            // One that has just been forked may not be known yet.
+            return entries.values.contains { $0.isHost && $0.pid == nil } ? .unknown : .gone
         }
         guard let claim = mark.claim, claim != own else { return .unknown }
         return entries.first { $0.value.claim == claim }.map { .task($0.key) } ?? .gone

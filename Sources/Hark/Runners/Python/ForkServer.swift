@@ -43,7 +43,7 @@ final class ForkServer: @unchecked Sendable {
     private var watch: Watch?
     private var pidfd: CInt = -1
     private var impatience: PQ.Timer?
-    private var isReady = false
+    private(set) var isReady = false
 
     init(_ settings: PythonSettings, _ outlet: any RunnerOutlet, heard: @escaping @Sendable (Message) -> Void) {
         self.settings = settings
@@ -68,7 +68,7 @@ final class ForkServer: @unchecked Sendable {
         socket = fds[0]
         var options = PlatformOptions()
         options.createSession = true
-        let ticket = Offspring.shared.starting(nil)
+        let ticket = Offspring.shared.starting(nil, isHost: true)
         defer { Offspring.shared.ended(ticket) }
         defer {
             close()
@@ -120,10 +120,16 @@ final class ForkServer: @unchecked Sendable {
         impatience = nil
         guard pidfd >= 0 else { return }
         // While it loads the project it does not look at the socket.
-        if !isReady { _ = linux_pidfd_signal(pidfd, SIGKILL) }
+        if !isReady { kill() }
+        impatience?.cancel()
         impatience = outlet.loop.at(EventLoop.now + settings.grace) { [weak self] in
-            if let self, pidfd >= 0 { _ = linux_pidfd_signal(pidfd, SIGKILL) }
+            self?.kill()
         }
+    }
+
+    /// It hangs: it is ended. Its interpreters end with what they run.
+    func kill() {
+        if pidfd >= 0 { _ = linux_pidfd_signal(pidfd, SIGKILL) }
     }
 
     private func over() {
@@ -153,9 +159,8 @@ final class ForkServer: @unchecked Sendable {
             let count = recv(socket, &buffer, buffer.count, CInt(MSG_DONTWAIT))
             if count < 0, errno == EAGAIN || errno == EINTR { return }
             guard count > 0 else {
-                // It is about to end; the loop would be told of this again and again.
-                watch?.cancel()
-                watch = nil
+                // It is about to end, or is made to.
+                close()
                 return
             }
             guard let reply = try? JSON.decode(Reply.self, Array(buffer[..<count])) else {

@@ -6,6 +6,7 @@ internal import PQ
 final class Interpreter {
     /// What one of its descriptors has for the pool.
     enum Source { case tasks, stdout, stderr }
+    enum Progress { case more, nothingYet, ended }
 
     let id: Int
     let ticket: Offspring.Ticket
@@ -23,6 +24,7 @@ final class Interpreter {
     private var outgoing: [UInt8] = []
     private var written = 0
     private var isClosing = false
+    private var awaitsRoom = false
 
     var isReady = false
     var frames = FrameReader()
@@ -85,7 +87,6 @@ final class Interpreter {
     }
 
     func flush() {
-        let wasWaiting = written > 0
         while written < outgoing.count, tasks >= 0 {
             let count = outgoing.withUnsafeBytes { Glibc.send(tasks, $0.baseAddress.map { $0 + written }, $0.count - written, CInt(MSG_DONTWAIT) | CInt(MSG_NOSIGNAL)) }
             if count < 0, errno == EINTR { continue }
@@ -97,7 +98,8 @@ final class Interpreter {
             outgoing.removeAll(keepingCapacity: outgoing.count < 1 << 18)
             written = 0
         }
-        if isDone == wasWaiting { watches.first?.update(isDone ? .read : [.read, .write]) }
+        if isDone == awaitsRoom { watches.first?.update(isDone ? .read : [.read, .write]) }
+        awaitsRoom = !isDone
         if isDone, isClosing { shutdown(tasks, CInt(SHUT_WR)) }
     }
 
@@ -124,25 +126,26 @@ final class Interpreter {
             isDoomed = true
             return
         }
+        // By its own name too: before it has a session of its own, its group is the fork server's.
+        _ = linux_pidfd_signal(pidfd, SIGKILL)
         dying += Offspring.killTree(pid)
     }
 
     // MARK: From it
 
-    /// Reads what is there.
-    /// - Returns: false when nothing more will come.
-    func read(_ source: Source, _ buffer: UnsafeMutableRawBufferPointer, _ take: (UnsafeRawBufferPointer) -> Void) -> Bool {
+    /// Reads some of what is there.
+    func read(_ source: Source, _ buffer: UnsafeMutableRawBufferPointer, _ take: (UnsafeRawBufferPointer) -> Void) -> Progress {
         let fd = switch source { case .tasks: tasks; case .stdout: pipes[0]; case .stderr: pipes[1] }
         // Not for ever: the loop has others to serve, and will come back.
         for _ in 0..<4 {
             let count = Glibc.read(fd, buffer.baseAddress, buffer.count)
             if count < 0, errno == EINTR { continue }
-            if count < 0 { return errno == EAGAIN }
-            if count == 0 { return false }
+            if count < 0 { return errno == EAGAIN ? .nothingYet : .ended }
+            if count == 0 { return .ended }
             take(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
-            if count < buffer.count { return true }
+            if count < buffer.count { return .nothingYet }
         }
-        return true
+        return .more
     }
 
     /// Nothing more is read from there.

@@ -62,7 +62,11 @@ actor InterpreterPool {
             let began = EventLoop.now
             let server = ForkServer(settings, outlet) { [weak self] message in self?.assumeIsolated { $0.heard(message) } }
             self.server = server
+            let patience = loop.at(EventLoop.now + .seconds(10)) { [weak self] in
+                self?.assumeIsolated { if !server.isReady { $0.outlet.capacity(0, lacking: "the project is still being loaded, after 10 s") } }
+            }
             let reason = await server.run()
+            patience.cancel()
             self.server = nil
             for (_, continuation) in reaping { continuation.resume(returning: nil) }
             reaping = [:]
@@ -129,7 +133,10 @@ actor InterpreterPool {
         case .recall(let id): interpreters[id]?.tell("{\"recall\": true}")
         case .nudge(let id): interpreters[id]?.wake()
         case .end(let id): end(id)
-        case .kill(let id): interpreters[id]?.kill()
+        case .kill(let id):
+            interpreters[id]?.kill()
+            // One that the fork server has not made in all this time will not come.
+            if let interpreter = interpreters[id], interpreter.pid == nil { interpreter.server.kill() }
         case .tidy(let id): Task { await tidy(id) }
         case .finish(let claim, let outcome): outlet.finished(claim, outcome)
         case .began(let claim): outlet.alive(claim)
@@ -179,20 +186,29 @@ actor InterpreterPool {
     private func born(_ id: Int, _ pid: pid_t) {
         guard let interpreter = interpreters[id] else { return }
         interpreter.born(pid)
+        guard interpreter.pidfd >= 0 else {
+            // It cannot be watched. Its id is its own until it is reaped.
+            Glibc.kill(pid, SIGKILL)
+            Task {
+                _ = await reap(pid, by: interpreter.server)
+                gone(id, AttemptError(.crash, "there are no descriptors left to watch an interpreter by"))
+            }
+            return
+        }
         if interpreter.isDoomed { interpreter.kill() }
         Task { await watchOver(id) }
     }
 
     private func watchOver(_ id: Int) async {
         guard let interpreter = interpreters[id], let pid = interpreter.pid else { return }
-        if interpreter.pidfd >= 0 { await loop.readable(interpreter.pidfd) }
+        await loop.readable(interpreter.pidfd)
         interpreter.impatience?.cancel()
         // What it had said comes before its death.
-        for source in [Interpreter.Source.tasks, .stdout, .stderr] { while read(id, source) {} }
+        for source in [Interpreter.Source.tasks, .stdout, .stderr] { while read(id, source) == .more {} }
         let patience = EventLoop.now + .seconds(10)
         for fd in interpreter.dying { await loop.readable(fd, until: patience) }
         complain(of: await Offspring.shared.clear(interpreter.ticket, on: loop, until: patience))
-        for source in [Interpreter.Source.stdout, .stderr] { while read(id, source) {} }
+        for source in [Interpreter.Source.stdout, .stderr] { while read(id, source) == .more {} }
         let status = await reap(pid, by: interpreter.server)
         let detail = interpreter.stderr.tail ?? interpreter.stdout.tail
         gone(id, interpreter.hasHungUp ? AttemptError(.crash, Self.hangup, detail: detail) : Self.error(status, detail))
@@ -204,6 +220,8 @@ actor InterpreterPool {
             _ = hark_reap(pid)
             return nil
         }
+        let patience = loop.at(EventLoop.now + .seconds(10)) { server.kill() }
+        defer { patience.cancel() }
         return await withCheckedContinuation { continuation in
             reaping[pid] = continuation
             if !server.reap(pid) { reaping.removeValue(forKey: pid)?.resume(returning: nil) }
@@ -238,7 +256,7 @@ actor InterpreterPool {
     private func heard(_ id: Int, _ source: Interpreter.Source, _ interest: Interest) {
         if interest.contains(.write) { interpreters[id]?.flush() }
         guard interest != .write else { return }
-        if !read(id, source) {
+        if read(id, source) == .ended {
             interpreters[id]?.ignore(source)
             if source == .tasks { hungUp(id) }
         }
@@ -255,16 +273,15 @@ actor InterpreterPool {
         }
     }
 
-    /// - Returns: false when there is nothing more to come.
-    private func read(_ id: Int, _ source: Interpreter.Source) -> Bool {
-        guard let interpreter = interpreters[id] else { return false }
+    private func read(_ id: Int, _ source: Interpreter.Source) -> Interpreter.Progress {
+        guard let interpreter = interpreters[id] else { return .ended }
         switch source {
         case .stdout: return interpreter.read(source, buffer) { interpreter.stdout.append($0) { log($0, of: id) } }
         case .stderr: return interpreter.read(source, buffer) { interpreter.stderr.append($0) { log($0, of: id) } }
         case .tasks:
-            let goesOn = interpreter.read(source, buffer) { interpreter.frames.append($0) }
+            let progress = interpreter.read(source, buffer) { interpreter.frames.append($0) }
             take(id, interpreter)
-            return goesOn
+            return progress
         }
     }
 

@@ -46,6 +46,9 @@ struct PoolState {
     private struct Line {
         let id: Interpreter
         var isReady = false
+        /// When it has to be ready.
+        var readyBy: Duration?
+        var hasAnswered = false
         /// It gets no further task, and ends when it has nothing to do.
         var isRetiring = false
         /// It has been told so.
@@ -88,10 +91,16 @@ struct PoolState {
     /// Interpreters that died before they were ready, one after the other: each next one is waited for longer.
     private var stillborn = 0
     private var forkFrom = Duration.zero
+    /// Since when more tasks wait than there should be in hand.
+    private var crowdedSince: Duration?
     private var actions: [Action] = []
 
     /// The front has run for too long to keep others waiting behind it.
     fileprivate static let patience = Duration.milliseconds(50)
+    /// From the fork to the first word of an interpreter.
+    private static let birth = Duration.seconds(60)
+    /// What has waited for so long in too long a line goes back to the database.
+    private static let crowded = Duration.seconds(5)
 
     init(_ settings: Settings) { self.settings = settings }
 
@@ -130,8 +139,9 @@ struct PoolState {
 
     mutating func ready(_ id: Interpreter, now: Duration) -> [Action] {
         decide(now, about: id) { state, index in
-            state.stillborn = 0
             state.lines[index].isReady = true
+            state.lines[index].readyBy = nil
+            if state.stillborn >= 3 { state.stillborn = 2 }
         }
     }
 
@@ -162,7 +172,8 @@ struct PoolState {
         decide(now, about: id) { state, index in
             let line = state.lines.remove(at: index)
             for (claim, outcome) in line.held { state.actions.append(.finish(claim, outcome)) }
-            if !line.isReady {
+            // Ended before it was ready, or afterwards without having had anything to do.
+            if !line.isReady || !line.hasAnswered && line.tasks.isEmpty && !line.isLeaving {
                 state.stillborn += 1
                 state.forkFrom = now + min(.milliseconds(100) * Double(1 << min(state.stillborn, 8)), .seconds(15))
             }
@@ -208,6 +219,8 @@ struct PoolState {
     private mutating func settle(_ index: Int, _ task: ClaimedTask, _ frame: Frame, _ now: Duration) {
         let stop = lines[index].stop
         lines[index].stop = nil
+        lines[index].hasAnswered = true
+        stillborn = 0
         lines[index].tasks.removeFirst()
         forget(index, task)
         if !stopped.isEmpty { stopped[task.claim] = nil }
@@ -222,8 +235,8 @@ struct PoolState {
             // What it has left is not gone yet.
             pace.noteSpawn(task.function)
             lines[index].held.append((task.claim, outcome))
-            if frame.flags.contains(.children) { lines[index].isRetiring = true }
-            if !lines[index].tasks.isEmpty { recall(index) }
+            // Until it is asked, it begins nothing more.
+            if !lines[index].isRetiring { recall(index) }
         } else {
             actions.append(.finish(task.claim, outcome))
         }
@@ -260,6 +273,10 @@ struct PoolState {
     private mutating func takeBack(_ index: Int, _ isMeant: (ClaimedTask) -> Bool) {
         let back = lines[index].tasks.filter(isMeant)
         if back.isEmpty { return }
+        if let stop = lines[index].stop, let front = lines[index].tasks.first, isMeant(front) {
+            stopped[front.claim] = stop.reason
+            lines[index].stop = nil
+        }
         lines[index].tasks.removeAll(where: isMeant)
         for task in back { forget(index, task) }
         giveBack(back)
@@ -286,7 +303,7 @@ struct PoolState {
     /// An interpreter with nothing to do: it leaves, is tidied up after, or waits for the next task.
     private mutating func rest(_ index: Int) {
         let line = lines[index]
-        guard line.tasks.isEmpty, !line.isLeaving else { return }
+        guard line.tasks.isEmpty, !line.isLeaving, line.isRetiring || !line.isRecalling else { return }
         if line.isRetiring {
             lines[index].isLeaving = true
             actions.append(line.held.isEmpty ? .end(line.id) : .kill(line.id))
@@ -338,10 +355,15 @@ struct PoolState {
                 lines[index].stop?.killAt = nil
                 actions.append(.kill(lines[index].id))
             }
+            if let readyBy = lines[index].readyBy, now >= readyBy {
+                lines[index].readyBy = nil
+                actions.append(.kill(lines[index].id))
+            }
             if lines[index].tasks.count > 1, now >= lines[index].since + Self.patience { recall(index) }
             nudge(index, now)
         }
         dispatch(now)
+        thin(now)
         if isClosing, inHand == 0 {
             for index in lines.indices { retire(index) }
             if lines.isEmpty, !isClosed {
@@ -351,7 +373,7 @@ struct PoolState {
         }
         while wantsFork, now >= forkFrom {
             last += 1
-            lines.append(Line(id: last))
+            lines.append(Line(id: last, readyBy: now + Self.birth))
             actions.append(.fork(last))
         }
         tellCapacity()
@@ -373,9 +395,33 @@ struct PoolState {
         isUp && (!isClosing || !waiting.isEmpty) && lines.count { !$0.isRetiring } < settings.interpreters
     }
 
+    /// How many tasks there should be in hand.
+    private var capacity: Int {
+        guard isUp else { return 0 }
+        let able = stillborn < 3 ? settings.interpreters : lines.count { $0.isReady && !$0.isRetiring }
+        return able * pace.depth
+    }
+
+    /// Gives back what could run elsewhere: there are no interpreters any more, or what is quick as a rule has become slow.
+    private mutating func thin(_ now: Duration) {
+        let most = capacity
+        guard waiting.count > most else {
+            crowdedSince = nil
+            return
+        }
+        guard let since = crowdedSince else {
+            crowdedSince = now
+            return
+        }
+        guard now >= since + Self.crowded else { return }
+        crowdedSince = nil
+        for task in waiting[most...] { actions.append(.finish(task.claim, .released)) }
+        waiting.removeSubrange(most...)
+    }
+
     /// Small changes are not worth a word.
     private mutating func tellCapacity() {
-        let capacity = isUp && stillborn < 3 ? settings.interpreters * pace.depth : 0
+        let capacity = capacity
         if let told, (capacity == 0) == (told == 0), capacity >= told / 2, capacity <= told + told / 4 { return }
         told = capacity
         actions.append(.capacity(capacity))
@@ -431,9 +477,11 @@ struct PoolState {
         for line in lines {
             if let killAt = line.stop?.killAt { moments.append(killAt) }
             if let nudge = line.nudge { moments.append(nudge.at) }
+            if let readyBy = line.readyBy { moments.append(readyBy) }
             if line.tasks.count > 1, !line.isRecalling { moments.append(line.since + Self.patience) }
         }
         if wantsFork { moments.append(forkFrom) }
+        if let crowdedSince { moments.append(crowdedSince + Self.crowded) }
         return moments.min()
     }
 }

@@ -9,7 +9,7 @@ struct Leases {
         let timeout: Duration?
         let started: Duration
         /// Waits for one of the interpreters before it runs, and its timeout with it.
-        let isPooled: Bool
+        var isPooled: Bool
         /// When it runs into its timeout.
         var deadline: Duration?
         var stopped: StopReason?
@@ -38,6 +38,12 @@ struct Leases {
             claim: task.claim, queue: task.queue, function: task.function, attempt: task.attempt, maxAttempts: task.maxAttempts,
             timeout: task.timeout, started: now, isPooled: isPooled, deadline: deadline)
         notice(deadline)
+    }
+
+    /// None of them shares the interpreters that there are from now on.
+    mutating func forgetPool() {
+        for claim in byClaim.keys { byClaim[claim]?.isPooled = false }
+        pooled = 0
     }
 
     mutating func end(_ claim: Claim) -> Lease? {

@@ -32,8 +32,8 @@ struct QueueState {
 
     var settings: QueueSettings
     var running = 0
-    /// Its tasks are, as far as we have seen, functions that share few interpreters.
-    var isPooled = false
+    /// Whether its tasks are, as far as we have seen, functions that share few interpreters; nil when none was seen.
+    var isPooled: Bool?
     /// Then: how many more of them those can begin soon.
     var allowance: Int?
     var wanted = Wanted.full

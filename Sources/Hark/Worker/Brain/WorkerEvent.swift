@@ -30,6 +30,8 @@ enum WorkerEvent: Sendable {
     case extended(Claim, by: Duration)
     /// So many functions of modules can be had in hand without waiting for long; `lacking` says why it is none at all.
     case capacity(Int, lacking: String?)
+    /// From now on other interpreters: what still runs in the old ones does not count for them.
+    case newPool
     /// The moment of `nextWake` has come.
     case tick
     /// The machine was suspended and goes on now: everybody else's time went on.

@@ -20,8 +20,20 @@ extension WorkerState {
     /// Functions that share few interpreters are claimed as these can begin them, whatever the slots: what waits here
     /// could run elsewhere.
     private mutating func allot() {
+        guard !settings.modules.isEmpty else {
+            for index in queues.indices { queues[index].allowance = nil }
+            return
+        }
         let left = max(capacity - leases.pooled, 0)
-        for index in queues.indices { queues[index].allowance = queues[index].isPooled ? left : nil }
+        // Of a queue that nobody knows one task is taken to see what it has, unless there can be nothing else.
+        let trial = settings.functions.isEmpty ? left : max(left, 1)
+        for index in queues.indices {
+            switch queues[index].isPooled {
+            case true?: queues[index].allowance = left
+            case false?: queues[index].allowance = nil
+            case nil: queues[index].allowance = trial
+            }
+        }
     }
 
     private mutating func planTrip(_ now: Duration) {

@@ -108,7 +108,6 @@ struct WorkerState {
         self.settings = settings
         queues = settings.queues.map(QueueState.init)
         random = SplitMix64(seed: seed)
-        guessPools()
     }
 
     /// The first actions of a worker.
@@ -175,6 +174,9 @@ struct WorkerState {
                 lacking = why
                 actions.append(.report(.lacking(why)))
             }
+        case .newPool:
+            (capacity, lacking) = (0, nil)
+            leases.forgetPool()
         case .tick: break
         case .resumed(let slept): resumed(slept, now)
         case .configured(let new): configured(new, now)
@@ -255,7 +257,6 @@ struct WorkerState {
         }
         let known = Set(queues.map(\.settings.name))
         queues += new.queues.filter { !known.contains($0.name) }.map(QueueState.init)
-        guessPools()
         removeQueuesThatAreOver()
         nextUpkeep = now
         // Our row in hark.workers, the LISTENs and the locks of the doorbell are made with the signal connection.
@@ -354,7 +355,11 @@ struct WorkerState {
         }
         for (queue, tasks) in found {
             if let index = queues.firstIndex(where: { $0.settings.name == queue }) {
-                queues[index].isPooled = tasks.contains { settings.isPooled($0.function) }
+                if tasks.contains(where: { settings.isPooled($0.function) }) {
+                    queues[index].isPooled = true
+                } else if tasks.contains(where: { settings.functions.contains($0.function) }) {
+                    queues[index].isPooled = false
+                }
             }
         }
         if !result.claimed.isEmpty { foundSinceArmed = true }
@@ -365,12 +370,6 @@ struct WorkerState {
     mutating func removeQueuesThatAreOver() {
         let asked = Set((trip?.trip.look?.queues ?? []).map(\.queue))
         queues.removeAll { $0.isOver && !asked.contains($0.settings.name) }
-    }
-
-    /// Until a claim shows what a queue holds, it is taken to hold functions of modules, if this worker runs such: a first
-    /// claim that is too small costs a round trip, one that is too large keeps tasks from others.
-    private mutating func guessPools() {
-        for index in queues.indices { queues[index].isPooled = !settings.modules.isEmpty }
     }
 
     mutating func forget(_ claim: Claim) {
@@ -393,6 +392,10 @@ struct WorkerState {
                 let why = settings.modules.refusal(of: task.function)
                 outbox.add(Write(claim: task.claim, verb: .block(why.map { AttemptError(.error, $0) })))
                 actions.append(.report(.blocked(task, why: why)))
+                continue
+            }
+            if isPooled, capacity == 0 {
+                outbox.add(Write(claim: task.claim, verb: .release))
                 continue
             }
             leases.begin(task, isPooled: isPooled, at: now)

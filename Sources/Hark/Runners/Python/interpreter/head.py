@@ -27,7 +27,7 @@ signal WAKE, because the main thread may be in the midst of a function. The kind
     EXTEND        ns that the timeout shall not come before
     READY         pid                          the first frame
 
-and the flags of the first seven: RETIRE, nothing more is begun here; SPAWNED, the function has started a process; CHILDREN, one of them
+and the flags of the first seven: RETIRE, nothing more is begun here; SPAWNED, the function has started a process, and nothing is begun before the next recall; CHILDREN, one of them
 lives, or the function has forked: nothing more is begun here either; INTERRUPTED, the stop reached the function.
 
 Python runs a signal handler in the main thread between any two bytecodes, also between those of this file. That is the race here,

@@ -13,7 +13,8 @@ class Interpreter:
 
         self.pending = collections.deque()  # What has not begun: (header, function, queue, args).
         self.rest, self.need = bytearray(), TASK.size  # The beginning of a frame, and how long it must get to be worth a look.
-        self.ended = self.retired = False
+        self.ended = self.retired = self.paused = False
+        self.doomed = collections.deque(maxlen=64)  # (id, token) of what was to stop and was not here yet.
 
         self.task, self.stop, self.stopped = None, self.raise_stop, False
         self.found, self.functions = {}, {}  # By the bytes of their names: what was found, and how it is called.
@@ -34,6 +35,8 @@ class Interpreter:
         self.poll = select.poll()
         self.poll.register(tasks, select.POLLIN)
         self.poll.register(control, select.POLLIN)
+        self.control_poll = select.poll()
+        self.control_poll.register(control, select.POLLIN)
 
     # Frames
 
@@ -158,14 +161,31 @@ class Interpreter:
                 break
             message = json.loads(data)
             id, token = self.task[0][2:4] if self.task else (None, None)
-            stop = stop or not self.stopped and "interrupt" in message and message["interrupt"] == id and message.get("token", token) == token
+            if "interrupt" in message:
+                if message["interrupt"] == id and message.get("token", token) == token:
+                    stop = stop or not self.stopped
+                else:
+                    # It has ended, or is not here as a whole yet.
+                    self.doomed.append((message["interrupt"], message.get("token")))
             if message.get("recall"):
+                self.paused = False
                 while self.fill():
                     pass
                 ids = [task[0][2] for task in self.pending]
                 self.pending.clear()
                 self.send(REPLY.pack(18 + 8 * len(ids), RECALLED, 0, 0, 0) + struct.pack(f"<{len(ids)}q", *ids))
         return stop
+
+    def pause(self):
+        """After a function that has started processes: nothing begins before the worker has had back what it handed ahead."""
+        self.paused = True
+        while self.paused:
+            self.again = True
+            self.wake(True)
+            if not self.is_heard:
+                self.leave()
+            if self.paused:
+                self.control_poll.poll()
 
     # One task after the other
 
@@ -187,6 +207,8 @@ class Interpreter:
                     self.busy = False
                     if self.again:
                         self.wake(False)
+                    if self.doomed and header[2:4] in self.doomed:
+                        self.raise_stop()
                     function = functions.get(name)
                     if function is None:
                         function = self.resolve(name)
@@ -231,6 +253,8 @@ class Interpreter:
             if flags & (RETIRE | CHILDREN) or self.retired:
                 self.retired = True
                 pending.clear()
+            elif flags & SPAWNED:
+                self.pause()
             args = kwargs = text = payload = reply = None  # Nothing of it is kept while the next one is waited for.
 
     def raise_stop(self):
