@@ -324,8 +324,8 @@ struct PythonRunnerTests {
 
     @Test("many tasks of several interpreters: each is run once")
     func many() async throws {
-        let tasks = (0..<3_000).map { claimed("probe.ordinary.add", "[\($0), 0]") }
-        #expect(await Snake.outcomes(tasks) { $0.interpreters = 3 }.map(\.text) == (0..<3_000).map { "\($0)" })
+        let tasks = (0..<700).map { claimed("probe.ordinary.add", "[\($0), 0]") }
+        #expect(await Snake.outcomes(tasks) { $0.interpreters = 3 }.map(\.text) == (0..<700).map { "\($0)" })
     }
 
     @Test("what was handed ahead of one that takes long is run by another")

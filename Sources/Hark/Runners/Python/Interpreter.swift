@@ -36,6 +36,11 @@ final class Interpreter {
     var isDoomed = false
     /// It has been told to end, or was killed.
     private(set) var isLeaving = false
+    /// Its process has, and is about to be reaped.
+    var hasEnded: Bool {
+        var ask = pollfd(fd: pidfd, events: Int16(POLLIN), revents: 0)
+        return pidfd >= 0 && poll(&ask, 1, 0) > 0
+    }
     /// It has closed its connection, and had to be killed.
     var hasHungUp = false
     var impatience: PQ.Timer?

@@ -264,11 +264,13 @@ actor InterpreterPool {
 
     /// Without this connection it is of no use. As a rule its process ends at this moment, or when it notices; else it is ended.
     private func hungUp(_ id: Int) {
-        guard let interpreter = interpreters[id], interpreter.impatience == nil else { return }
+        guard let interpreter = interpreters[id], interpreter.impatience == nil, !interpreter.hasEnded else { return }
         interpreter.impatience = loop.at(EventLoop.now + .seconds(1)) { [weak self] in
             self?.assumeIsolated { pool in
-                pool.interpreters[id]?.hasHungUp = true
-                pool.interpreters[id]?.kill()
+                // Its end may have been told in this very turn of the loop.
+                guard let interpreter = pool.interpreters[id], !interpreter.hasEnded else { return }
+                interpreter.hasHungUp = true
+                interpreter.kill()
             }
         }
     }
