@@ -4,7 +4,8 @@ import Testing
 
 @testable import HarkCLI
 
-@Suite("hark work with Python functions")
+/// One after the other: each has several processes, and two cores are few.
+@Suite("hark work with Python functions", .serialized)
 struct PythonTests {
     @Test("the function of the recipe is run, unchanged; what is printed is told with its task")
     func run() async throws {

@@ -2,7 +2,8 @@ import Glibc
 @testable import Hark
 import Testing
 
-@Suite("The runner of Python functions")
+/// One after the other: each has several processes, and two cores are few.
+@Suite("The runner of Python functions", .serialized)
 struct PythonRunnerTests {
     // MARK: What comes out
 

@@ -129,6 +129,7 @@ struct DoorbellTests {
             try await inserter.script("begin; insert into hark.tasks (function) values ('noop')")
             try await TestWorker.with(TestWorker(database.conninfo)) { worker in
                 try await worker.asleep()
+                try await client.earlyLooksAreOver()
                 // The worker sleeps although the transaction is open: it holds nothing that would keep it awake.
                 let awake = try await client.value(
                     "select count(*)::text from pg_stat_activity where datname = current_database() and application_name = 'hark test' and state <> 'idle'")
