@@ -227,7 +227,8 @@ struct PoolState {
         let wasInterrupted = frame.flags.contains(.interrupted)
         let outcome = wasInterrupted ? stop?.reason.outcome(of: task, detail: frame.words.detail) ?? self.outcome(frame) : self.outcome(frame)
         if !wasInterrupted, frame.kind.rawValue <= Frame.Kind.fail.rawValue { pace.note(task.function, nanoseconds: frame.number) }
-        if frame.flags.contains(.retire) || frame.flags.contains(.children) {
+        let isItsLast = frame.flags.contains(.retire) || frame.flags.contains(.children)
+        if isItsLast {
             takeBack(index) { _ in true }
             lines[index].isRetiring = true
         }
@@ -236,7 +237,7 @@ struct PoolState {
             pace.noteSpawn(task.function)
             lines[index].held.append((task.claim, outcome))
             // Until it is asked, it begins nothing more.
-            if !lines[index].isRetiring { recall(index) }
+            if !isItsLast { recall(index) }
         } else {
             actions.append(.finish(task.claim, outcome))
         }
