@@ -20,12 +20,15 @@ def run(bench):
     crashes, loads = (2, 2) if bench.quick else (20, 5)
     part = Part(
         "python.crash", "Crash: from the end of an interpreter to the start of the next task",
-        f"Seconds, min / median / max of {crashes}; one interpreter, ended by SIGKILL. Import: what a fresh Python takes to load the project, min / median / max of {loads}.",
+        f"Seconds, min / median / max of {crashes}; one interpreter, ended by SIGKILL. Import: what a fresh Python takes to load the project, "
+        f"min / median / max of {loads}.",
         ["project", "crash to next task", "import"])
     with hark.database(bench) as database:
         projects = {
             "plain": (hark.python_plain(bench, 1), "app.tasks", "import app.tasks", {}),
-            "Django": (hark.python_django(bench, database, 1), "sim.tasks", "import django; django.setup(); import sim.tasks", hark.django_environment(bench, database)),
+            "Django": (
+                hark.python_django(bench, database, 1), "sim.tasks", "import django; django.setup(); import sim.tasks",
+                hark.django_environment(bench, database)),
         }
         for name, (python, module, load, environment) in projects.items():
             imports = _imports(bench, python["directory"], load, environment, loads)

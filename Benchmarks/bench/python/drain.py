@@ -26,7 +26,7 @@ def run(bench):
     if not bench.quick:
         for name, contestant in contestants.items():
             bench.progress(f"drain: warming up, {name}")
-            contestant(bench, max(bench.tasks // 10, 100))
+            contestant(bench, bench.tasks)
     for repetition in range(bench.repetitions):
         # Nobody is always the first, or always behind the same one.
         order = list(contestants)[repetition % 3:] + list(contestants)[:repetition % 3]
@@ -41,8 +41,8 @@ def _part(bench, runs):
     part = Part(
         "python.drain", f"Drain: {bench.tasks:,} tasks that do nothing",
         f"Tasks a second, min / median / max of {bench.repetitions}. Hark: one worker, {SLOTS} slots, results kept; Python with {INTERPRETERS} interpreters. "
-        f"PgQueuer: 2 processes, batch size {BATCH_SIZE}, asyncpg and uvloop, its log kept. CPU: microseconds for each task, of the workers with all their processes, "
-        "and of the server with all of its.",
+        f"PgQueuer: 2 processes, batch size {BATCH_SIZE}, asyncpg and uvloop, its log kept. CPU: microseconds for each task, of the workers with all "
+        "their processes, and of the server with all of its.",
         ["", "tasks/s", "of the Swift function", "worker CPU us", "server CPU us"], figures={"tasks": bench.tasks, "runs": runs})
     rates = {name: [run["rate"] for run in those] for name, those in runs.items()}
     median = {name: statistics.median(those) for name, those in rates.items()}
@@ -76,7 +76,7 @@ def _hark(bench, tasks, function, python):
                 worker.wait_until_ready()
                 yield [worker.pid], worker.check
 
-        last = "select finished_at from hark.tasks_finished order by id desc limit 1"
+        last = f"select finished_at from hark.tasks_finished where id = {tasks}"
         all_done = "select count(*), max(finished_at), count(*) filter (where state <> 'completed' or attempt <> 1) from hark.tasks_finished"
         return _drain(bench, database, tasks, "hark.tasks", workers, last, all_done)
 
@@ -107,8 +107,8 @@ def _pgqueuer(bench, tasks):
                 raise SystemExit(f"the processes of PgQueuer ended with {codes}")
 
         last = f"select created from pgqueuer_log where job_id = {tasks} and status = 'successful'"
-        all_done = """select count(*) filter (where status = 'successful'), max(created), count(*) filter (where status not in ('queued', 'picked', 'successful'))
-            from pgqueuer_log"""
+        all_done = """select count(*) filter (where status = 'successful'), max(created),
+            count(*) filter (where status not in ('queued', 'picked', 'successful')) from pgqueuer_log"""
         return _drain(bench, database, tasks, "pgqueuer", workers, last, all_done)
 
 
@@ -120,7 +120,7 @@ def _drain(bench, database, tasks, table, workers, last, all_done):
     with bench.server.connect(database) as watch, bench.server.connect(database, autocommit=False) as holder:
         holder.execute(f"lock table {table} in access exclusive mode")
         with workers() as (pids, check):
-            waiting = "select count(*) from pg_locks where locktype = 'relation' and not granted and database = (select oid from pg_database where datname = current_database())"
+            waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
             wait_until("every worker waits for the lock", lambda: watch.execute(waiting).fetchone()[0] >= len(pids), check)
             wait_until_settled(*pids)
             others = machine.Disturbance()

@@ -23,7 +23,8 @@ def run(bench):
     samples = 20 if bench.quick else 300
     part = Part(
         "python.latency", "Latency: from INSERT to the first line of the function, worker idle",
-        f"Milliseconds, {samples} of each, one at a time and in turn, with pauses of {PAUSE[0] * 1000:.0f} to {PAUSE[1] * 1000:.0f} ms. One worker has both functions.",
+        f"Milliseconds, {samples} of each, one at a time and in turn, with pauses of {PAUSE[0] * 1000:.0f} to {PAUSE[1] * 1000:.0f} ms. "
+        "One worker has both functions.",
         ["synchronous_commit", "function", "min", "p50", "p95", "p99", "max"])
     for commit in ("on", "off"):
         bench.progress(f"latency: {samples} of each, synchronous_commit {commit}")
