@@ -3,6 +3,15 @@ import Testing
 
 @Suite("What a worker knows of a queue")
 struct QueueStateTests {
+    @Test("a task that is given back is looked for where it was, though its lane seemed empty")
+    func expected() {
+        var queue = QueueState(QueueSettings(name: "default"))
+        _ = queue.look()
+        queue.looked(QueueLook(queue: "default", full: true, room: 0, lanes: []), found: [], existing: [0], nextDue: nil, mayPromoteMore: false, took: .zero, at: .zero)
+        queue.expect(-10)
+        #expect(queue.look().lanes.map(\.priority) == [-10, 0])
+    }
+
     /// One full look that finds nothing ready.
     private func look(_ queue: inout QueueState, nextDue: Duration?, mayPromoteMore: Bool = false, at now: Duration) {
         queue.want(.full)

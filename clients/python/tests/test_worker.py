@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from sim import services, tasks, verdicts
+from sim import leaks, services, tasks, verdicts
 
 import hark
 from hark.django.models import Task, Worker
@@ -155,3 +155,41 @@ def test_a_task_is_cancelled_while_it_runs(worker: Any) -> None:
     assert Task.objects.get(pk=id).cancel().result == "requested"
     wait_for(finished([id]), process)
     assert Task.objects.get(pk=id).state == "cancelled"
+
+
+@pytest.fixture
+def leaked(owner: Any) -> Iterator[None]:
+    owner.execute("create table leaked (n int)")
+    yield
+    owner.execute("drop table leaked")
+
+
+@pytest.mark.parametrize("leak", [leaks.atomic_entered_by_hand, leaks.autocommit_off, leaks.raw_begin])
+def test_no_transaction_leaks_into_the_next_task(worker: Any, leaked: None, leak: Any, tmp_path: Path) -> None:
+    ids = [hark.enqueue(leak), hark.enqueue(leaks.backend)]
+    wait_for(finished(ids), worker())
+    assert [Task.objects.get(pk=id).state for id in ids] == ["completed", "completed"], Task.objects.get(pk=ids[1]).errors
+    assert 'the function left a transaction open on "default": rolled back' in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("function", [leaks.backend, leaks.backend_of_async])
+def test_a_connection_is_kept_and_made_anew_when_it_is_lost(worker: Any, leaked: None, function: Any, owner: Any) -> None:
+    process = worker()
+    sessions = []
+    for _ in range(3):
+        id = hark.enqueue(function)
+        wait_for(finished([id]), process)
+        assert Task.objects.get(pk=id).state == "completed", Task.objects.get(pk=id).errors
+        sessions.append(Task.objects.get(pk=id).result)
+        if len(sessions) == 2:
+            owner.execute("select pg_terminate_backend(%s, 30000)", [sessions[-1]])
+    assert sessions[0] == sessions[1] != sessions[2]
+
+
+def test_interpreters_share_no_connection(worker: Any, leaked: None, configuration: Path) -> None:
+    text = configuration.read_text().replace("interpreters = 1", 'interpreters = 1\n        tasks_per_interpreter = 1\n        preload = ["sim.preloaded"]')
+    configuration.write_text(text)
+    ids = [hark.enqueue("sim.preloaded.parent", validate=False), hark.enqueue(leaks.backend), hark.enqueue(leaks.backend)]
+    wait_for(finished(ids), worker())
+    sessions = [Task.objects.get(pk=id).result for id in ids]
+    assert None not in sessions and len(set(sessions)) == 3, sessions

@@ -106,6 +106,15 @@ struct QueueState {
         }
     }
 
+    /// A task of this priority is given back. It was taken before the lanes were listed, so its lane may seem to be empty.
+    mutating func expect(_ priority: Int) {
+        want(.full)
+        if !lanes.contains(where: { $0.priority == priority }) {
+            lanes.append(Lane(priority: priority, mark: 0))
+            lanes.sort { $0.priority < $1.priority }
+        }
+    }
+
     /// The moment of a scheduled task has come: only a full look promotes it.
     mutating func comeDue(at now: Duration) {
         guard let due = nextDue, due <= now else { return }

@@ -396,6 +396,7 @@ struct WorkerState {
             }
             if isPooled, capacity == 0 {
                 outbox.add(Write(claim: task.claim, verb: .release))
+                if let index = queues.firstIndex(where: { $0.settings.name == task.queue }) { queues[index].expect(task.priority) }
                 continue
             }
             leases.begin(task, isPooled: isPooled, at: now)
