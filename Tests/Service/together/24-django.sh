@@ -29,7 +29,7 @@ modules = [\"sim.services\"]
 pass_environment = [\"DATABASE_URL\"]" instance django 'Environment=DATABASE_URL=postgresql:///hark'
 systemctl start hark@django
 says django listening || fail "the status is “$(status django)”"
-journal_has django "Python 3." || fail "the journal does not tell of Python"
+await "Python" journal_has django "is ready: 2 interpreters for sim.services"
 
 id=$(enqueue django sim.services.interesting_calculation '[3, 14]')
 finished "$id"
