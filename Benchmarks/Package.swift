@@ -1,9 +1,14 @@
 // swift-tools-version: 6.2
-// A `hark` with functions that do nothing: what the benchmarks run.
+// What the benchmarks run, a `hark` with functions that do nothing; and what the guard counts, which sees Hark's insides and is built with -enable-testing.
 import PackageDescription
+
+let hark = Target.Dependency.product(name: "Hark", package: "hark")
 
 let package = Package(
     name: "hark-bench",
     dependencies: [.package(name: "hark", path: "..")],
-    targets: [.executableTarget(name: "hark-bench", dependencies: [.product(name: "HarkCLI", package: "hark"), .product(name: "Hark", package: "hark")])]
+    targets: [
+        .executableTarget(name: "hark-bench", dependencies: [.product(name: "HarkCLI", package: "hark"), hark]),
+        .executableTarget(name: "hark-guard", dependencies: [hark]),
+    ]
 )

@@ -12,23 +12,26 @@
 --   SILENT  is held shared, to the end of its transaction, by whoever made a task ready and did not ring.
 --
 --   who makes a task ready, at commit              a worker that found nothing to do
---   1. is SLEEP free? if not, ring                 a. take SLEEP
---   2. take SILENT; if it cannot be had, ring      b. is SILENT free?
---   3. is SLEEP still free? if not, ring           c. claim once more
---   4. commit; SILENT goes with the transaction    d. SILENT was free and nothing claimed: sleep
+--   1. take SILENT; if it cannot be had, ring      a. take SLEEP
+--   2. is SLEEP free? if not, ring                 b. is SILENT free?
+--   3. commit; SILENT goes with the transaction    c. claim once more
+--                                                  d. SILENT was free and nothing claimed: sleep
 --
--- No task is missed. Consider the order of 3 and a. If a came first, 3 finds SLEEP taken and rings; the notification is
--- sent at commit to a session that has been listening since before a. If 3 came first, so did 2, and at b the
+-- No task is missed. Consider the order of 2 and a. If a came first, 2 finds SLEEP taken and rings; the notification is
+-- sent at commit to a session that has been listening since before a. If 2 came first, so did 1, and at b the
 -- transaction either still holds SILENT, so the worker does not sleep but looks again shortly; or it has ended, and
 -- since PostgreSQL makes a commit visible before it releases the locks, the claim at c sees the task.
 --
 -- Locks are not subject to MVCC, so this holds for a writer under REPEATABLE READ too; a flag in a table would not.
 --
--- The trigger is deferred to commit: 1 to 4 then take microseconds, however long the transaction was open, and the
+-- The trigger is deferred to commit: 1 to 3 then take microseconds, however long the transaction was open, and the
 -- question is who sleeps now, not who slept when the row was inserted. One decision for each queue in a transaction is
 -- enough, because SILENT and a notification both last to its end; hark.answered remembers the last queue decided on.
 --
--- `set constraints all immediate` does 1 to 3 at the INSERT, and PREPARE TRANSACTION long before the commit; SILENT is
+-- What an INSERT pays is counted in microseconds, so the trigger has no WHEN clause (PostgreSQL reads it anew for each
+-- statement), and its function asks everything in one expression.
+--
+-- `set constraints all immediate` does 1 and 2 at the INSERT, and PREPARE TRANSACTION long before the commit; SILENT is
 -- then held until the end. A worker that meets it asks again ever less often, at last with its polls, and says that it
 -- polls. The task that did not ring is found by one or the other; everything that comes after a rings.
 --
@@ -45,41 +48,34 @@ create function hark.silent_class() returns integer language sql immutable paral
 -- queue there is cannot fill the server's lock table.
 create function hark.bucket(queue text) returns integer language sql immutable parallel safe as 'select hashtext(queue) & 255';
 
--- Rings for a queue if a worker sleeps there; else makes sure that one which is about to sleep will look again. The one
--- place that decides whom to ring: everybody on channel hark_bell_<bucket>, with the queue as payload.
--- Returns whether it rang.
-create function hark.ring(queue text) returns boolean language plpgsql as $$
-declare
-  k constant integer := hark.bucket(queue);
+-- Taking and giving back is one expression, so that nothing can come between and leave the lock behind.
+create function hark.nobody_sleeps(bucket integer) returns boolean language sql as
+  'select pg_try_advisory_lock(hark.sleep_class(), bucket) and pg_advisory_unlock(hark.sleep_class(), bucket)';
+
+-- Makes sure, to the end of the transaction, that a worker which is about to sleep will look again.
+create function hark.take_silent(bucket integer) returns boolean language sql as
+  'select pg_try_advisory_xact_lock_shared(hark.silent_class(), bucket)';
+
+-- The one place that decides whether and whom to ring: everybody on channel hark_bell_<bucket>, with the queue as payload.
+--
+-- A task that is not due yet rings too when it is due within a minute, the longest poll interval that a worker may
+-- have: sleepers must set their timers anew. Later ones they find by themselves.
+create function hark.bell() returns trigger language plpgsql as $$
 begin
-  -- Taking and giving back is one expression, so that nothing can come between and leave the lock behind.
-  if pg_try_advisory_lock(hark.sleep_class(), k) and pg_advisory_unlock(hark.sleep_class(), k) then
-    if pg_try_advisory_xact_lock_shared(hark.silent_class(), k) then
-      if pg_try_advisory_lock(hark.sleep_class(), k) and pg_advisory_unlock(hark.sleep_class(), k) then
-        return false;
-      end if;
+  if NEW.state <> 'ready' then
+    if NEW.state <> 'scheduled' or NEW.run_at >= now() + interval '1 minute' then
+      return null;
     end if;
   end if;
-  perform pg_notify('hark_bell_' || k, queue);
-  return true;
-end $$;
-
-create function hark.bell() returns trigger language plpgsql as $$
-declare
-  done text;
-begin
-  if current_setting('hark.answered', true) is distinct from NEW.queue then
-    done := hark.ring(NEW.queue);
-    done := set_config('hark.answered', NEW.queue, true);
+  if current_setting('hark.bell', true) is distinct from 'off'
+    and not (hark.take_silent(hark.bucket(NEW.queue)) and hark.nobody_sleeps(hark.bucket(NEW.queue)))
+  then
+    perform pg_notify('hark_bell_' || hark.bucket(NEW.queue), NEW.queue);
   end if;
   return null;
 end $$;
 
--- A task that is not due yet rings too when it is due within a minute, the longest poll interval that a worker may
--- have: sleepers must set their timers anew. Later ones they find by themselves.
 create constraint trigger bell_insert after insert on hark.tasks deferrable initially deferred for each row
-  when ((NEW.state = 'ready' or NEW.state = 'scheduled' and NEW.run_at < now() + '1 minute')
-        and current_setting('hark.bell', true) is distinct from 'off')
   execute function hark.bell();
 
 create constraint trigger bell_update after update of state, run_at, queue, priority on hark.tasks

@@ -17,7 +17,7 @@ from bench import machine
 from bench.server import Server
 
 # Each is a module of this package with PARTS, in the order in which they are run, each of which has `run(bench)` and returns one table; and `versions()`.
-NAMES = ["python"]
+NAMES = ["queue", "latency", "insert", "python"]
 
 
 @dataclasses.dataclass
@@ -60,7 +60,7 @@ def main():
     projects = shutil.copytree(here / "projects", f"{options.place}/projects", dirs_exist_ok=True)
     bench = Bench(
         options.hark, sys.executable, options.place, projects, options.quick,
-        options.tasks or (2_000 if options.quick else 40_000), options.repetitions or (1 if options.quick else 5))
+        options.tasks or (2_000 if options.quick else 100_000), options.repetitions or (1 if options.quick else 5))
     # What the caller's own Hark or PostgreSQL is set to must not lead us there.
     for name in list(os.environ):
         if name.startswith(("HARK_", "PG")) or name in ("DATABASE_URL", "DJANGO_SETTINGS_MODULE", "PYTHONPATH"):
@@ -98,7 +98,7 @@ def _options():
     parser.add_argument("--place", required=True, help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*", metavar="NAME", default=NAMES, help=f"what to measure: {', '.join(known)}; everything if none is named")
     parser.add_argument("--quick", action="store_true", help="few tasks, once: shows that the benchmarks run, not how fast anything is")
-    parser.add_argument("--tasks", type=int, metavar="N", help="how many to drain: 40,000, or 2,000 with --quick")
+    parser.add_argument("--tasks", type=int, metavar="N", help="how many to drain: 100,000, or 2,000 with --quick")
     parser.add_argument("--repetitions", type=int, metavar="N", help="of each drain: 5, or 1 with --quick")
     options = parser.parse_intermixed_args()
     unknown = [name for name in options.names if name not in known]

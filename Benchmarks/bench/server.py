@@ -31,7 +31,8 @@ class Server:
     port = 5432
     user = "postgres"
 
-    def __init__(self, place):
+    def __init__(self, place, environment=None):
+        self._environment = environment
         self.directory = tempfile.mkdtemp(prefix="postgresql-", dir=place)
         self._as_user = ["setpriv", "--pdeathsig", "INT"]
         if os.geteuid() == 0:
@@ -57,7 +58,8 @@ class Server:
         # A session of its own: Ctrl-C in the terminal is ours to handle.
         log = open(f"{self.directory}/server.log", "w")
         self._process = subprocess.Popen(
-            [*self._as_user, f"{self._folder}/postgres", "-D", data, *arguments], cwd="/", stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+            [*self._as_user, self.program("postgres"), "-D", data, *arguments], cwd="/", stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+            env=self._environment)
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -76,9 +78,12 @@ class Server:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _run(self, program, *arguments):
-        done = subprocess.run([*self._as_user, f"{self._folder}/{program}", *arguments], cwd="/", capture_output=True, text=True)
+        done = subprocess.run([*self._as_user, self.program(program), *arguments], cwd="/", capture_output=True, text=True)
         if done.returncode != 0:
             raise SystemExit(f"{program} failed: {done.stdout}{done.stderr}")
+
+    def program(self, name):
+        return f"{self._folder}/{name}"
 
     @property
     def pid(self):

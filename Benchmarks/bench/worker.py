@@ -14,12 +14,13 @@ TEMPLATE = "hark_template"
 WITH_US = ["setpriv", "--pdeathsig", "TERM"]
 
 
-def migrated(bench):
+def migrated(bench, server=None):
     """A database with Hark's schema, to copy from: made once."""
-    with bench.server.connect() as connection:
+    server = server or bench.server
+    with server.connect() as connection:
         if not connection.execute("select 1 from pg_database where datname = %s", [TEMPLATE]).fetchone():
             connection.execute(f"create database {TEMPLATE}")
-            subprocess.run([bench.hark, "migrate", "--database", bench.server.url(TEMPLATE)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            subprocess.run([bench.hark, "migrate", "--database", server.url(TEMPLATE)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return TEMPLATE
 
 
@@ -32,11 +33,11 @@ def database(bench):
 class Worker:
     """A worker that runs as long as the block does. It must end well, or the figures are not worth anything."""
 
-    def __init__(self, bench, database, *, slots, python=None):
+    def __init__(self, bench, database, *, slots, python=None, server=None):
         self.interpreters = python["interpreters"] if python else 0
         self._directory = tempfile.TemporaryDirectory(prefix="worker-", dir=bench.place)
         self._log = f"{self._directory.name}/log"
-        lines = [f"database = {json.dumps(bench.server.url(database))}", 'task_log = "failures"', "[queues.default]", f"slots = {slots}"]
+        lines = [f"database = {json.dumps((server or bench.server).url(database))}", 'task_log = "failures"', "[queues.default]", f"slots = {slots}"]
         if python:
             lines += ["[python]"] + [f"{key} = {_toml(value)}" for key, value in python.items()]
         configuration = f"{self._directory.name}/hark.toml"

@@ -1,9 +1,11 @@
 // A connection to PostgreSQL: an actor on the loop's thread, round one PGconn in non-blocking mode.
 //
-// libpq takes one command at a time, and an actor lets others in at every await. So a caller never talks to libpq: it
-// makes an `Operation`, puts it at the end of `waiting` and suspends once, until the operation is answered. Whoever
-// empties the place `current` (`finish`) sends the next one, in the order in which they came. Sending only fills libpq's
-// buffer and flushes what the socket takes; the rest goes when the loop says that there is room.
+// An actor lets others in at every await. So a caller never talks to libpq: it makes an `Operation`, puts it at the end
+// of `waiting` and suspends once, until the operation is answered. What waits is sent in the order in which it came, when
+// nothing is under way; or, if `options.ahead` says so, a pipeline behind pipelines that are not answered yet, so that
+// the server need not wait for us when it is done with one. Sending only fills libpq's buffer and flushes what the socket
+// takes; the rest goes when the loop says that there is room. Answers come in the order of sending: they are those of
+// the first of `sent`.
 //
 // One watch lives as long as the connection. Whenever the socket is readable, everything that libpq can make of it is
 // taken: notifications first, then results of the current operation, then notifications again, because libpq reads
@@ -19,7 +21,7 @@
 // later, so another group of the same pipeline does not count on it, and sends the statement in full.
 //
 // The end. libpq finds the socket closed, or reports something that does not fit what was sent: `lose` closes the
-// PGconn, tells every waiting caller the same error (the current one cannot know whether its command was done), and calls
+// PGconn, tells every waiting caller the same error (one that was sent cannot know whether its command was done), and calls
 // `onClosed`, once. Our own `close` does the same without the call. The server's parting words (57P01 and the like) are
 // kept from wherever they came, because "server closed the connection unexpectedly" explains nothing.
 //
@@ -48,7 +50,8 @@ public actor Connection {
     private var watchesWriting = false
     private var closedBecause = PostgresError.lost("the connection is closed")
 
-    private var current: Operation?
+    /// Not answered to the end. More than one only if all are pipelines.
+    private var sent: [Operation] = []
     private var waiting: [Operation] = []
     private var prepared = PreparedStatements()
     /// The rest of a COPY that is being sent.
@@ -217,16 +220,20 @@ public actor Connection {
     }
 
     private func sendNext() {
-        while current == nil, !waiting.isEmpty, let handle {
-            let operation = waiting.removeFirst()
-            current = operation
+        while let operation = waiting.first, let handle, sent.isEmpty || mayGoAhead(operation) {
+            waiting.removeFirst()
+            sent.append(operation)
             guard send(operation, handle.pointer) else { return lose(handle.reason) }
             flush()
         }
     }
 
+    private func mayGoAhead(_ operation: Operation) -> Bool {
+        sent.count <= options.ahead && operation.isPipeline && sent.allSatisfy(\.isPipeline)
+    }
+
     private func finish(_ operation: Operation) {
-        current = nil
+        sent.removeFirst()
         operation.continuation.take()?.resume()
         sendNext()
     }
@@ -342,7 +349,7 @@ public actor Connection {
     }
 
     private func takeResults(_ handle: Handle) {
-        while let operation = current, self.handle != nil, copySource == nil, PQisBusy(handle.pointer) == 0 {
+        while let operation = sent.first, self.handle != nil, copySource == nil, PQisBusy(handle.pointer) == 0 {
             switch operation.take(PQgetResult(handle.pointer), &prepared) {
             case .more: if handle.isBad { return }
             case .done: finish(operation)
@@ -376,9 +383,9 @@ public actor Connection {
     private func lose(_ reason: PostgresError) {
         guard let handle else { return }
         if PQsocket(handle.pointer) < 0 { watch?.cancelClosed() } else { watch?.cancel() }
-        closedBecause = current?.lastWords ?? reason
-        let callers = [current].compactMap(\.self) + waiting
-        (self.handle, watch, current, waiting, copySource) = (nil, nil, nil, [], nil)
+        closedBecause = sent.first?.lastWords ?? reason
+        let callers = sent + waiting
+        (self.handle, watch, sent, waiting, copySource) = (nil, nil, [], [], nil)
         for operation in callers { operation.continuation.take()?.resume(throwing: closedBecause) }
         onClosed.take()?(closedBecause)
     }

@@ -34,6 +34,8 @@ final class Operation: @unchecked Sendable {
 
     init(_ work: Work) { self.work = work }
 
+    var isPipeline: Bool { if case .pipeline = work { true } else { false } }
+
     /// The error that the server has already sent for this command, if that says why the connection went.
     var lastWords: PostgresError? {
         if let failure, failure.isConnectionLost { return failure }

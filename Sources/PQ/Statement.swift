@@ -43,8 +43,13 @@ public struct ConnectionOptions: Sendable {
     /// SQL that is run, one after the other, before the connection is handed out.
     public var setup: [String]
 
-    public init(prepared: Bool = true, setup: [String] = []) {
+    /// How many pipelines are sent at most before the one in front of them is answered. Once sent, a command is seen through
+    /// to its end, whether or not its caller is cancelled.
+    public var ahead: Int
+
+    public init(prepared: Bool = true, setup: [String] = [], ahead: Int = 0) {
         self.prepared = prepared
+        self.ahead = ahead
         self.setup = setup
     }
 }

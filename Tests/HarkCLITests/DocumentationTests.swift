@@ -50,7 +50,7 @@ struct DocumentationTests {
         for verb in verbs { #expect(commands.anchors.contains(String(verb)), "CommandLine.md lacks \(verb)") }
 
         let enqueueing = try Page("Documentation/Enqueueing.md").text
-        let table = try #require(Migration.all[0].sql.split(separator: "create table hark.tasks (").dropFirst().first?.split(separator: "constraint").first)
+        let table = try #require(Migration.all[0].sql.split(separator: "create table hark.tasks (").dropFirst().first?.split(separator: "\n)").first)
         let columns = table.split(separator: "\n").compactMap { $0.split(separator: " ").first }.filter { $0.first?.isLetter == true }
         #expect(columns.count == 21)
         for column in columns { #expect(enqueueing.contains("`\(column)`"), "Enqueueing.md lacks \(column)") }

@@ -14,4 +14,7 @@ functions.add("now") { (_: TaskContext) -> Int in
     return time.tv_sec * 1_000_000_000 + time.tv_nsec
 }
 
+// Keeps its slot.
+functions.add("wait") { (_: TaskContext) in try await Task.sleep(for: .seconds(3600)) }
+
 await HarkMain.main(functions: functions)

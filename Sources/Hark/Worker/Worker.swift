@@ -285,7 +285,7 @@ public actor Worker: Service {
         let identity = ConnectionBox()
         let connection = try await Connection.connect(
             options.database.asWorker(named: options.name), on: loop, timeout: .seconds(10),
-            options: ConnectionOptions(prepared: !isPooled, setup: isPooled ? [] : SessionSetup.work),
+            options: ConnectionOptions(prepared: !isPooled, setup: isPooled ? [] : SessionSetup.work, ahead: 1),
             onClosed: { [weak self] error in self?.post { $0.lostWork(identity.value, "\(error)") } })
         guard !hasEnded else { return await connection.close() }
         identity.value = ObjectIdentifier(connection)
@@ -347,8 +347,12 @@ public actor Worker: Service {
         // Lost while we waited: the brain knows, and may have another trip under way on the next one.
         guard work === connection else { return }
         do {
-            tell(.tripped(try await store.perform(trip)))
+            let result = try await store.perform(trip)
+            // Dropped meanwhile: the brain counts on nothing that was under way on it.
+            guard work === connection else { return }
+            tell(.tripped(result))
         } catch let error as PostgresError {
+            guard work === connection || work == nil else { return }
             tell(.tripFailed(TripFailure(error)))
             // The server, or a pooler, may have said so on a connection that is still there.
             if error.isConnectionLost, work === store.connection { await drop(.work, error.description) }

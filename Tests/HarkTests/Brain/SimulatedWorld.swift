@@ -22,7 +22,8 @@ struct SimulatedWorld {
 
     private enum Happening {
         case event(WorkerEvent)
-        case arrive(Trip, TripFailure?)
+        /// A round trip on the work connection of that number.
+        case arrive(Trip, TripFailure?, line: Int)
         case arm(Set<String>), disarm, quiet(Set<String>)
         case connect(Link)
         case insert
@@ -66,28 +67,42 @@ struct SimulatedWorld {
     private var slots: [String: Int]
     private var most: [String: Int]
     private var settings = WorkerState.Settings()
+    /// The work connections so far, the trips under way on the last one, and when the last of them arrives.
+    private var line = 0
+    private var underWay: [Trip] = []
+    private var lastArrival = Duration.zero
+    /// How many trips were sent behind another.
+    private(set) var ahead = 0
     let faults: Bool
     let calm: Bool
+    let busy: Bool
 
     /// - Parameters:
     ///   - faults: connections break, round trips fail, functions are deaf.
     ///   - calm: the last thing that happens is an insert; everything must be found and finished.
-    init(seed: UInt64, faults: Bool, calm: Bool = false) {
+    ///   - busy: tasks come in crowds, functions are quick, and there are many slots.
+    init(seed: UInt64, faults: Bool, calm: Bool = false, busy: Bool = false) {
         random = SplitMix64(seed: seed)
         self.faults = faults
         self.calm = calm
-        slots = ["a": Int.random(in: 1...4, using: &random), "b": Int.random(in: 1...3, using: &random)]
+        self.busy = busy
+        slots = ["a": Int.random(in: 1...(busy ? 12 : 4), using: &random), "b": Int.random(in: 1...3, using: &random)]
         most = slots
         settings.queues = Self.queues(slots)
         settings.functions = ["f"]
         settings.modules = ["m"]
         settings.retry = RetryPolicy(base: .milliseconds(100), cap: .seconds(3))
         settings.batch = Int.random(in: 1...6, using: &random)
+        settings.aheadFrom = Int.random(in: 1...3, using: &random)
         brain = WorkerState(settings, seed: random.next())
     }
 
     mutating func run(inserts: Int, drainAfter: Duration?) throws {
-        for _ in 0..<inserts { plan(.milliseconds(Int.random(in: 0...20_000, using: &random)), .insert) }
+        let crowds = (0..<4).map { _ in Int.random(in: 0...20_000, using: &random) }
+        for _ in 0..<inserts {
+            let moment = Int.random(in: 0...20_000, using: &random)
+            plan(.milliseconds(busy ? crowds[moment % crowds.count] : moment), .insert)
+        }
         if faults {
             for _ in 0..<Int.random(in: 0...6, using: &random) {
                 plan(.milliseconds(Int.random(in: 0...25_000, using: &random)), .breakLink(Bool.random(using: &random) ? .work : .signal))
@@ -169,7 +184,10 @@ struct SimulatedWorld {
         case .connect(let link):
             if faults, Int.random(in: 0...3, using: &random) == 0 { return try tell(.connectFailed(link, reason: "refused")) }
             up[link] = true
-            guard link == .signal else { return try tell(.workConnected) }
+            guard link == .signal else {
+                (line, underWay) = (line + 1, [])
+                return try tell(.workConnected)
+            }
             let renewed = givenUp
             givenUp = false
             try tell(.joined(worker: 1, renewed: renewed))
@@ -189,7 +207,11 @@ struct SimulatedWorld {
             settings.queues = Self.queues(new)
             try tell(.configured(settings))
         case .resume(let slept): try resume(slept)
-        case .arrive(let trip, let failure): try arrive(trip, failure)
+        case .arrive(let trip, let failure, let line):
+            // What was under way on a connection that is gone is nobody's.
+            guard line == self.line else { return }
+            underWay.removeFirst()
+            try arrive(trip, failure)
         case .arm(let queues):
             guard up[.signal] == true else { return }
             armed = queues
@@ -365,7 +387,10 @@ struct SimulatedWorld {
             case .trip(let trip):
                 if draining, trip.look != nil { throw Violation(description: "claims after the drain began") }
                 try check(trip)
-                plan(latency(), .arrive(trip, trip.writes.isEmpty && trip.look == nil ? nil : fault()))
+                if !underWay.isEmpty { ahead += 1 }
+                underWay.append(trip)
+                lastArrival = max(now + latency(), lastArrival)
+                plan(lastArrival - now, .arrive(trip, trip.writes.isEmpty && trip.look == nil ? nil : fault(), line: line))
             case .arm(let queues):
                 plan(latency(), .arm(Set(queues)))
             case .disarm:
@@ -407,7 +432,7 @@ struct SimulatedWorld {
             .completed(result: nil), .completed(result: nil), .completed(result: nil), .errored(AttemptError(.error, "x")),
             .retry(after: .milliseconds(300), AttemptError(.error, "y")), .snoozed(.milliseconds(200)), .failed(AttemptError(.error, "z")),
         ]
-        let most = calm ? 400 : 4_000
+        let most = busy ? 5 : calm ? 400 : 4_000
         plan(.milliseconds(Int.random(in: 0...most, using: &random)), .function(task.claim, calm ? .completed(result: nil) : outcomes.randomElement(using: &random) ?? .released))
     }
 
@@ -431,7 +456,8 @@ struct SimulatedWorld {
     /// What is asked of the database fits the settings in force, and what it has confirmed is not said again.
     private func check(_ trip: Trip) throws {
         for asked in trip.look?.queues ?? [] {
-            let room = max((slots[asked.queue] ?? 0) - runningNow.values.filter { $0 == asked.queue }.count, 0)
+            let askedBefore = underWay.flatMap { $0.look?.queues ?? [] }.filter { $0.queue == asked.queue }.reduce(0) { $0 + $1.room }
+            let room = max((slots[asked.queue] ?? 0) - runningNow.values.filter { $0 == asked.queue }.count - askedBefore, 0)
             if asked.room > room { throw Violation(description: "claims \(asked.room) of \(asked.queue), which has room for \(room)") }
         }
         if let again = trip.writes.first(where: { confirmed.contains($0.claim) }) { throw Violation(description: "writes \(again) again, which was confirmed") }

@@ -23,7 +23,7 @@ struct SuspendTests {
     /// - Returns: the claims whose outcomes were written.
     private mutating func answer(at now: Duration) -> [Claim] {
         var written: [Claim] = []
-        while let trip = brain.trip?.trip {
+        while let trip = brain.trips.first?.trip {
             written += trip.writes.map(\.claim)
             var result = TripResult()
             result.stillRegistered = trip.beat == nil ? nil : true

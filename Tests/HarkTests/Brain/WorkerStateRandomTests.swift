@@ -1,4 +1,5 @@
 import Dispatch
+import Synchronization
 import Testing
 
 @testable import Hark
@@ -30,6 +31,19 @@ struct WorkerStateRandomTests {
         }
     }
 
+    @Test("a busy worker sends a second round trip behind the first, and still every task gets exactly one outcome", arguments: [false, true])
+    func busy(faults: Bool) async {
+        let ahead = Mutex(0)
+        await forEachSeed(Self.seeds.suffix(25)) { seed in
+            var world = SimulatedWorld(seed: seed, faults: faults, busy: true)
+            try world.run(inserts: 80, drainAfter: nil)
+            try check(world.unfinished.count, 0, "tasks are unfinished")
+            ahead.withLock { [count = world.ahead] in $0 += count }
+        }
+        let count = ahead.withLock { $0 }
+        #expect(count > 20)
+    }
+
     @Test("a drain claims nothing more and leaves no task running")
     func drain() async {
         await forEachSeed { seed in
@@ -53,9 +67,9 @@ struct WorkerStateRandomTests {
 
     /// On a thread of its own: the other tests of this process wait for events on the two threads that Swift has here, and each
     /// of these worlds computes for a while.
-    private func forEachSeed(_ body: @escaping @Sendable (UInt64) throws -> Void) async {
+    private func forEachSeed(_ seeds: some Sequence<UInt64> & Sendable = Self.seeds, _ body: @escaping @Sendable (UInt64) throws -> Void) async {
         let thread = DispatchQueue(label: "worlds")
-        for seed in Self.seeds {
+        for seed in seeds {
             let error: (any Error)? = await withCheckedContinuation { continuation in
                 thread.async {
                     do {

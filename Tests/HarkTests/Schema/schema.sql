@@ -43,12 +43,16 @@ $$;
 CREATE FUNCTION hark.bell() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
-declare
-  done text;
 begin
-  if current_setting('hark.answered', true) is distinct from NEW.queue then
-    done := hark.ring(NEW.queue);
-    done := set_config('hark.answered', NEW.queue, true);
+  if NEW.state <> 'ready' then
+    if NEW.state <> 'scheduled' or NEW.run_at >= now() + interval '1 minute' then
+      return null;
+    end if;
+  end if;
+  if current_setting('hark.bell', true) is distinct from 'off'
+    and not (hark.take_silent(hark.bucket(NEW.queue)) and hark.nobody_sleeps(hark.bucket(NEW.queue)))
+  then
+    perform pg_notify('hark_bell_' || hark.bucket(NEW.queue), NEW.queue);
   end if;
   return null;
 end $$;
@@ -123,25 +127,6 @@ begin
     overriding system value
     values (NEW.id, NEW.queue, NEW.function, NEW.args, NEW.priority, NEW.run_at, NEW.max_attempts, NEW.timeout, NEW.unique_key, NEW.created_at);
   return null;
-end $$;
-
-
---
--- Name: fill_in(); Type: FUNCTION; Schema: hark; Owner: -
---
-
-CREATE FUNCTION hark.fill_in() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-begin
-  NEW.queue := coalesce(NEW.queue, 'default');
-  NEW.args := coalesce(NEW.args, '[]');
-  NEW.priority := coalesce(NEW.priority, 0);
-  NEW.run_at := coalesce(NEW.run_at, now());
-  if NEW.state = 'ready' and NEW.run_at > now() then
-    NEW.state := 'scheduled';
-  end if;
-  return NEW;
 end $$;
 
 
@@ -326,6 +311,60 @@ CREATE FUNCTION hark.lost_after() RETURNS interval
 
 
 --
+-- Name: nobody_sleeps(integer); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.nobody_sleeps(bucket integer) RETURNS boolean
+    LANGUAGE sql
+    AS $$select pg_try_advisory_lock(hark.sleep_class(), bucket) and pg_advisory_unlock(hark.sleep_class(), bucket)$$;
+
+
+--
+-- Name: obey_rules(); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.obey_rules() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+  broken text;
+begin
+  if TG_OP = 'INSERT'
+    and (NEW.run_at > now() or NEW.run_at is null or NEW.queue is null or NEW.args is null or NEW.priority is null)
+  then
+    NEW.queue := coalesce(NEW.queue, 'default');
+    NEW.args := coalesce(NEW.args, '[]');
+    NEW.priority := coalesce(NEW.priority, 0);
+    NEW.run_at := coalesce(NEW.run_at, now());
+    if NEW.state = 'ready' and NEW.run_at > now() then
+      NEW.state := 'scheduled';
+    end if;
+  end if;
+  broken := case
+    when NEW.state not in ('ready', 'running', 'scheduled', 'blocked', 'completed', 'failed', 'cancelled') then 'state must be one of Hark''s seven states'
+    when char_length(NEW.queue) not between 1 and 100 then 'queue must have 1 to 100 characters'
+    when char_length(NEW.function) not between 1 and 100 then 'function must have 1 to 100 characters'
+    when jsonb_typeof(NEW.args) not in ('array', 'object') then 'args must be a JSON list or object'
+    when octet_length(NEW.args::text) > 1048576 then 'args must take at most 1 MiB'
+    when NEW.priority not between -10 and 10 then 'priority must be between -10 and 10'
+    when not isfinite(NEW.run_at) then 'run_at must be a finite time'
+    when NEW.attempt < 0 then 'attempt must not be negative'
+    when NEW.max_attempts not between 1 and 1000 then 'max_attempts must be between 1 and 1000'
+    when NEW.timeout <= '0' or NEW.timeout > '1 year' then 'timeout must be longer than zero and at most a year'
+    when char_length(NEW.unique_key) not between 1 and 500 then 'unique_key must have 1 to 500 characters'
+    when (NEW.state = 'blocked') <> (NEW.blocked_by is not null) then 'blocked_by is set exactly while a task is blocked'
+    when NEW.state = 'running' and (NEW.worker_id is null or NEW.token is null) then 'a running task has a worker_id and a token'
+    when (NEW.state in ('completed', 'failed', 'cancelled')) <> (NEW.finished_at is not null) then 'finished_at is set exactly when a task is finished'
+  end;
+  if broken is not null then
+    raise exception 'new row for relation "tasks" violates check constraint "%"', broken
+      using errcode = 'check_violation', schema = 'hark', table = 'tasks', constraint = broken;
+  end if;
+  return NEW;
+end $$;
+
+
+--
 -- Name: rescue(integer[], boolean[]); Type: FUNCTION; Schema: hark; Owner: -
 --
 
@@ -430,29 +469,6 @@ end $$;
 
 
 --
--- Name: ring(text); Type: FUNCTION; Schema: hark; Owner: -
---
-
-CREATE FUNCTION hark.ring(queue text) RETURNS boolean
-    LANGUAGE plpgsql
-    AS $$
-declare
-  k constant integer := hark.bucket(queue);
-begin
-  -- Taking and giving back is one expression, so that nothing can come between and leave the lock behind.
-  if pg_try_advisory_lock(hark.sleep_class(), k) and pg_advisory_unlock(hark.sleep_class(), k) then
-    if pg_try_advisory_xact_lock_shared(hark.silent_class(), k) then
-      if pg_try_advisory_lock(hark.sleep_class(), k) and pg_advisory_unlock(hark.sleep_class(), k) then
-        return false;
-      end if;
-    end if;
-  end if;
-  perform pg_notify('hark_bell_' || k, queue);
-  return true;
-end $$;
-
-
---
 -- Name: silent_class(); Type: FUNCTION; Schema: hark; Owner: -
 --
 
@@ -468,6 +484,15 @@ CREATE FUNCTION hark.silent_class() RETURNS integer
 CREATE FUNCTION hark.sleep_class() RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$select 1806433741$$;
+
+
+--
+-- Name: take_silent(integer); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.take_silent(bucket integer) RETURNS boolean
+    LANGUAGE sql
+    AS $$select pg_try_advisory_xact_lock_shared(hark.silent_class(), bucket)$$;
 
 
 --
@@ -574,21 +599,7 @@ CREATE TABLE hark.tasks (
     token bigint,
     cancel_requested_at timestamp with time zone,
     result jsonb,
-    errors jsonb,
-    CONSTRAINT "a running task has a worker_id and a token" CHECK (((state <> 'running'::text) OR ((worker_id IS NOT NULL) AND (token IS NOT NULL)))) NO INHERIT,
-    CONSTRAINT "args must be a JSON list or object" CHECK ((jsonb_typeof(args) = ANY (ARRAY['array'::text, 'object'::text]))) NO INHERIT,
-    CONSTRAINT "args must take at most 1 MiB" CHECK ((octet_length((args)::text) <= 1048576)) NO INHERIT,
-    CONSTRAINT "attempt must not be negative" CHECK ((attempt >= 0)) NO INHERIT,
-    CONSTRAINT "blocked_by is set exactly while a task is blocked" CHECK (((state = 'blocked'::text) = (blocked_by IS NOT NULL))) NO INHERIT,
-    CONSTRAINT "finished_at is set exactly when a task is finished" CHECK (((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL))) NO INHERIT,
-    CONSTRAINT "function must have 1 to 100 characters" CHECK (((char_length(function) >= 1) AND (char_length(function) <= 100))) NO INHERIT,
-    CONSTRAINT "max_attempts must be between 1 and 1000" CHECK (((max_attempts >= 1) AND (max_attempts <= 1000))) NO INHERIT,
-    CONSTRAINT "priority must be between -10 and 10" CHECK (((priority >= '-10'::integer) AND (priority <= 10))) NO INHERIT,
-    CONSTRAINT "queue must have 1 to 100 characters" CHECK (((char_length(queue) >= 1) AND (char_length(queue) <= 100))) NO INHERIT,
-    CONSTRAINT "run_at must be a finite time" CHECK (isfinite(run_at)) NO INHERIT,
-    CONSTRAINT "state must be one of Hark's seven states" CHECK ((state = ANY (ARRAY['ready'::text, 'running'::text, 'scheduled'::text, 'blocked'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))) NO INHERIT,
-    CONSTRAINT "timeout must be longer than zero and at most a year" CHECK (((timeout > '00:00:00'::interval) AND (timeout <= '1 year'::interval))) NO INHERIT,
-    CONSTRAINT "unique_key must have 1 to 500 characters" CHECK (((char_length(unique_key) >= 1) AND (char_length(unique_key) <= 500))) NO INHERIT
+    errors jsonb
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000', autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='100000', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='50000', autovacuum_vacuum_cost_delay='0', vacuum_truncate=off, toast.vacuum_truncate=off);
 
@@ -885,7 +896,7 @@ CREATE UNIQUE INDEX tasks_unique_key ON hark.tasks USING btree (unique_key) WHER
 -- Name: tasks bell_insert; Type: TRIGGER; Schema: hark; Owner: -
 --
 
-CREATE CONSTRAINT TRIGGER bell_insert AFTER INSERT ON hark.tasks DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((((new.state = 'ready'::text) OR ((new.state = 'scheduled'::text) AND (new.run_at < (now() + '00:01:00'::interval)))) AND (current_setting('hark.bell'::text, true) IS DISTINCT FROM 'off'::text))) EXECUTE FUNCTION hark.bell();
+CREATE CONSTRAINT TRIGGER bell_insert AFTER INSERT ON hark.tasks DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION hark.bell();
 
 
 --
@@ -907,13 +918,6 @@ CREATE TRIGGER carry_to_finished AFTER INSERT OR UPDATE OF state ON hark.tasks F
 --
 
 CREATE TRIGGER carry_to_live AFTER UPDATE OF state ON hark.tasks_finished FOR EACH ROW WHEN ((new.state = ANY (ARRAY['ready'::text, 'scheduled'::text]))) EXECUTE FUNCTION hark.carry_to_live();
-
-
---
--- Name: tasks fill_in; Type: TRIGGER; Schema: hark; Owner: -
---
-
-CREATE TRIGGER fill_in BEFORE INSERT ON hark.tasks FOR EACH ROW WHEN (((new.run_at > now()) OR (new.run_at IS NULL) OR (new.queue IS NULL) OR (new.args IS NULL) OR (new.priority IS NULL))) EXECUTE FUNCTION hark.fill_in();
 
 
 --
@@ -942,6 +946,20 @@ CREATE TRIGGER guard_revival BEFORE UPDATE OF state ON hark.tasks_finished FOR E
 --
 
 CREATE TRIGGER keep_cancelled BEFORE UPDATE OF state ON hark.tasks FOR EACH ROW WHEN (((old.cancel_requested_at IS NOT NULL) AND (old.state = 'running'::text) AND (new.state = ANY (ARRAY['ready'::text, 'scheduled'::text, 'blocked'::text])))) EXECUTE FUNCTION hark.keep_cancelled();
+
+
+--
+-- Name: tasks obey_rules_insert; Type: TRIGGER; Schema: hark; Owner: -
+--
+
+CREATE TRIGGER obey_rules_insert BEFORE INSERT ON hark.tasks FOR EACH ROW EXECUTE FUNCTION hark.obey_rules();
+
+
+--
+-- Name: tasks obey_rules_update; Type: TRIGGER; Schema: hark; Owner: -
+--
+
+CREATE TRIGGER obey_rules_update BEFORE UPDATE ON hark.tasks FOR EACH ROW WHEN ((current_setting('hark.worker'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION hark.obey_rules();
 
 
 --

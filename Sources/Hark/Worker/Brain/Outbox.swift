@@ -29,12 +29,16 @@ struct Outbox {
     private static let bytesPerTrip = 8_388_608
 
     private(set) var waiting: [Entry] = []
-    private(set) var underWay: [Entry] = []
+    /// By trip, in the order in which the trips were sent; one that writes nothing is not among them.
+    private(set) var underWay: [[Entry]] = []
 
-    var isEmpty: Bool { waiting.isEmpty && underWay.isEmpty }
-    var count: Int { waiting.count + underWay.count }
+    var isEmpty: Bool { waiting.isEmpty && underWay.allSatisfy(\.isEmpty) }
+    var count: Int { underWay.reduce(waiting.count) { $0 + $1.count } }
 
-    var claims: [Claim] { (waiting + underWay).map(\.write.claim) }
+    var claims: [Claim] { (waiting + underWay.joined()).map(\.write.claim) }
+
+    /// Nothing that waits has been refused before.
+    private(set) var isPlain = true
 
     mutating func add(_ write: Write) { waiting.append(Entry(write: write)) }
 
@@ -47,33 +51,34 @@ struct Outbox {
     /// Takes what is due for one trip: everything, or a single one that has to go alone.
     mutating func take(at now: Duration, atMost limit: Int) -> (writes: [Write], held: [Claim], alone: Bool) {
         var alone = false
+        var taken: [Entry] = []
+        defer { if !taken.isEmpty { underWay.append(taken) } }
         if let index = waiting.firstIndex(where: { $0.alone && $0.due <= now }) {
-            underWay = [waiting.remove(at: index)]
+            taken = [waiting.remove(at: index)]
             alone = true
         } else {
             // The common case, all of them due and not too much, moves the array instead of filtering it.
             if waiting.count <= limit, waiting.allSatisfy({ $0.due <= now }), waiting.reduce(0, { $0 + $1.size }) <= Self.bytesPerTrip {
-                underWay = waiting
-                waiting = []
+                swap(&taken, &waiting)
+                isPlain = true
             } else {
-                underWay = []
                 var bytes = 0
                 waiting.removeAll { entry in
-                    guard entry.due <= now, underWay.count < limit, bytes <= Self.bytesPerTrip else { return false }
+                    guard entry.due <= now, taken.count < limit, bytes <= Self.bytesPerTrip else { return false }
                     bytes += entry.size
-                    underWay.append(entry)
+                    taken.append(entry)
                     return true
                 }
             }
         }
-        return (underWay.map(\.write), underWay.filter(\.doubtful).map(\.write.claim), alone)
+        return (taken.map(\.write), taken.filter(\.doubtful).map(\.write.claim), alone)
     }
 
-    /// The trip ended well. Returns the claims that were no longer ours.
+    /// The first trip that writes something ended well. Returns the claims that were no longer ours.
     mutating func settle(written: Set<Claim>, held: Set<Claim>, at now: Duration) -> (written: [Write], late: [Write]) {
         var done: [Write] = []
         var late: [Write] = []
-        for var entry in underWay {
+        for var entry in underWay.removeFirst() {
             if written.contains(entry.write.claim) {
                 done.append(entry.write)
             } else if entry.doubtful && !held.contains(entry.write.claim) {
@@ -83,15 +88,16 @@ struct Outbox {
                 if entry.doubtful { entry.patience = min(entry.patience * 2, .seconds(1)) }
                 entry.doubtful = true
                 waiting.append(entry)
+                isPlain = false
             }
         }
-        underWay = []
         return (done, late)
     }
 
-    /// The trip was rolled back, or we do not know.
+    /// The first trip that writes something was rolled back, or we do not know.
     mutating func giveBack(_ failure: TripFailure, at now: Duration) {
-        for var entry in underWay {
+        for var entry in underWay.removeFirst() {
+            isPlain = false
             switch failure {
             case .connectionLost:
                 entry.maybeWritten = true
@@ -106,7 +112,6 @@ struct Outbox {
             }
             waiting.append(entry)
         }
-        underWay = []
     }
 }
 

@@ -36,6 +36,10 @@ struct QueueState {
     var isPooled: Bool?
     /// Then: how many more of them those can begin soon.
     var allowance: Int?
+    /// Room that looks under way have asked to fill.
+    private var reserved = 0
+    /// The last answer filled the room that there was: there is probably more.
+    private var wasFilled = false
     var wanted = Wanted.full
     /// In order of priority. Priority 0 is always there: it is where almost everything goes.
     var lanes: [Lane] = [Lane(priority: 0, mark: 0)]
@@ -54,24 +58,36 @@ struct QueueState {
     /// Nobody wants it any more (a new configuration gave it no slots), and nothing of it runs.
     var isOver: Bool { settings.slots == 0 && running == 0 }
 
-    var room: Int { max(min(settings.slots - running, allowance ?? .max), 0) }
+    /// For how many more tasks there is room here.
+    var free: Int { max(min(settings.slots - running, allowance ?? .max), 0) }
+
+    /// For how many more to ask.
+    var room: Int { max(free - reserved, 0) }
 
     mutating func want(_ look: Wanted) { wanted = max(wanted, look) }
 
     /// Nothing that a claim could find, as far as we know, and room for what may come.
-    var isIdle: Bool { room > 0 && wanted == .nothing }
+    var isIdle: Bool { free > 0 && wanted == .nothing }
 
     /// Whether a claim should look here now.
     var wantsLook: Bool { room > 0 && wanted > .nothing }
 
+    /// Whether a narrow look is worth it before the one that is under way is answered.
+    func goesOn(at now: Duration) -> Bool { room > 0 && wasFilled && wanted < .full && now < nextFullLook && nextDue.map { $0 > now } ?? true }
+
     /// What to ask of the database now. From here on `wanted` gathers what is heard while the look is under way.
     mutating func look() -> QueueLook {
         let full = wanted == .full
-        wanted = .nothing
-        return QueueLook(
+        let look = QueueLook(
             queue: settings.name, full: full, room: knowsLanes ? room : 0,
             lanes: full ? lanes.map { Lane(priority: $0.priority, mark: 0) } : lanes)
+        wanted = .nothing
+        reserved += look.room
+        return look
     }
+
+    /// A look is over, well or badly.
+    mutating func answered(_ look: QueueLook) { reserved = max(reserved - look.room, 0) }
 
     /// Takes note of what a look brought.
     /// - Parameters:
@@ -82,6 +98,8 @@ struct QueueState {
     mutating func looked(_ asked: QueueLook, found: [ClaimedTask], existing: [Int], nextDue: Duration?, mayPromoteMore: Bool, took: Duration, at now: Duration) {
         let lowest = Dictionary(found.map { ($0.priority, $0.position) }, uniquingKeysWith: min)
         let filled = found.count >= asked.room
+        wasFilled = filled && asked.room > 0
+        answered(asked)
         guard asked.full else {
             for index in lanes.indices { if let position = lowest[lanes[index].priority] { lanes[index].mark = position } }
             want(filled && now < nextFullLook ? .narrow : .full)

@@ -3,7 +3,7 @@ enum WorkerAction: Sendable {
     case connect(Link, after: Duration)
     /// Give up a connection that has gone silent; the hands answer with `disconnected`.
     case drop(Link, reason: String)
-    /// One round trip on the work connection. Never two at a time.
+    /// One round trip on the work connection: answered in the order in which they were said, two at most at a time.
     case trip(Trip)
     /// On the signal connection: hold SLEEP for these queues, then say whether SILENT is free.
     case arm(queues: [String])
@@ -45,6 +45,12 @@ struct Trip: Sendable {
     /// Running tasks to be asked after: did somebody want them cancelled?
     var askCancelled: [Claim] = []
     var look: Look?
+
+    /// Outcomes, and a narrow claim: nothing whose answer changes what the next trip should say.
+    var isPlain: Bool {
+        beat == nil && proof == nil && held.isEmpty && rescue.isEmpty && !upkeep && !sweep && known == nil && askCancelled.isEmpty
+            && look?.full.isEmpty ?? true
+    }
 
     var isEmpty: Bool {
         beat == nil && proof == nil && held.isEmpty && writes.isEmpty && rescue.isEmpty && !upkeep && !sweep && askCancelled.isEmpty && look == nil

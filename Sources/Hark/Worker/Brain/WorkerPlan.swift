@@ -38,10 +38,12 @@ extension WorkerState {
 
     private mutating func planTrip(_ now: Duration) {
         guard work.isUp else { return }
-        if let sent = trip?.sent {
+        if let sent = trips.first?.sent {
             if now >= sent + settings.tripTimeout {
                 actions.append(.drop(.work, reason: "no answer for \(settings.tripTimeout.components.seconds) s"))
                 work.isUp = false
+            } else if mayGoAhead(now) {
+                planAhead(now)
             }
             return
         }
@@ -57,7 +59,26 @@ extension WorkerState {
         // A write that may be at fault goes with nothing else that may be.
         if case .working = phase, !alone { planClaim(&next, now) }
         guard !next.isEmpty else { return }
-        trip = (next, now)
+        trips.append((next, now))
+        actions.append(.trip(next))
+    }
+
+    /// Whether a second trip shall go behind the first: when at least half of what we have in hand is done, and there is
+    /// nothing to say or ask but outcomes and more of the same. Two batches in turn keep server and functions busy; the answer
+    /// to the first is not needed to claim on, because a mark only says where not to look.
+    private func mayGoAhead(_ now: Duration) -> Bool {
+        guard trips.count == 1, trips[0].trip.isPlain, phase == .working, !isUnproven, outbox.isPlain else { return false }
+        guard outbox.waiting.count >= max(settings.aheadFrom, leases.count), now >= tripsFrom else { return false }
+        guard now < min(nextBeat, nextUpkeep), doubted.isEmpty, rescues.isEmpty else { return false }
+        return !queues.contains { $0.wanted == .full } && queues.contains { $0.goesOn(at: now) }
+    }
+
+    private mutating func planAhead(_ now: Duration) {
+        var next = Trip()
+        next.writes = outbox.take(at: now, atMost: settings.batch).writes
+        let asked = queues.indices.filter { queues[$0].goesOn(at: now) }.map { queues[$0].look() }
+        next.look = Look(queues: asked, token: Int64(random.next() >> 1))
+        trips.append((next, now))
         actions.append(.trip(next))
     }
 
@@ -117,7 +138,7 @@ extension WorkerState {
 
     private mutating func planDoorbell(_ now: Duration) {
         let idle = Set(queues.lazy.filter(\.isIdle).map(\.settings.name))
-        let settled = trip?.trip.look == nil && !queues.contains(where: \.wantsLook)
+        let settled = trips.allSatisfy { $0.trip.look == nil } && !queues.contains(where: \.wantsLook)
         switch doorbell {
         case .off:
             guard work.isUp, settled, !idle.isEmpty, now >= armFrom else { return }
@@ -125,7 +146,7 @@ extension WorkerState {
             actions.append(.arm(queues: idle.sorted()))
         case .armed(let names):
             // Somebody rings whenever we hold SLEEP, so we hold it only while we can run what comes.
-            let full = queues.contains { names.contains($0.settings.name) && $0.room == 0 }
+            let full = queues.contains { names.contains($0.settings.name) && $0.free == 0 }
             if full || foundSinceArmed || (settled && idle != names) {
                 disarm()
             } else if let askAt = unquiet?.askAt, now >= askAt {
@@ -148,13 +169,13 @@ extension WorkerState {
 
     private mutating func planLeaving(_ now: Duration) {
         // Asleep is what it went; since then it may have been told to look again, and the look may be under way.
-        if settings.untilEmpty, asleep || cannotSleep(now), phase == .working, trip == nil, leases.isEmpty, outbox.isEmpty,
+        if settings.untilEmpty, asleep || cannotSleep(now), phase == .working, trips.isEmpty, leases.isEmpty, outbox.isEmpty,
             queues.allSatisfy({ $0.isIdle && $0.nextDue == nil })
         {
             phase = .draining(deadline: now)
         }
         guard case .draining(let deadline) = phase else { return }
-        let done = leases.open.isEmpty && outbox.isEmpty && trip == nil
+        let done = leases.open.isEmpty && outbox.isEmpty && trips.isEmpty
         // With the database away there is nobody to write to: rescue will give back what we leave.
         let hopeless = lastMoments(after: deadline).contains { now >= $0.moment && (!work.isUp || $0.evenIfUp) }
         guard done || hopeless else { return }
@@ -194,8 +215,8 @@ extension WorkerState {
             if leases.open.contains(where: { $0.stopped == nil || $0.stopped == .timeout }) { moments.append(deadline) }
             moments += lastMoments(after: deadline).filter { $0.evenIfUp || !work.isUp }.map(\.moment)
         }
-        if work.isUp, let sent = trip?.sent { moments.append(sent + settings.tripTimeout) }
-        if work.isUp, trip == nil, worker != nil, phase != .leaving, phase != .ended {
+        if work.isUp, let sent = trips.first?.sent { moments.append(sent + settings.tripTimeout) }
+        if work.isUp, trips.isEmpty, worker != nil, phase != .leaving, phase != .ended {
             var trips = [nextBeat]
             if let due = outbox.nextDue, !mustBeProven { trips.append(due) }
             if phase == .working {

@@ -7,8 +7,9 @@
 /// It works in turns. An event changes what is known; then `plan` looks at the whole and says what to do next:
 ///
 /// 1. *Stops*: functions past their timeout, or deaf to an earlier stop.
-/// 2. *Trip*: at most one round trip on the work connection is under way. The next one takes everything that there is
-///    to say at that moment: all outcomes, the claim, upkeep. Batching needs no waiting that way.
+/// 2. *Trip*: one round trip on the work connection is under way. The next one takes everything that there is
+///    to say at that moment: all outcomes, the claim, upkeep. Batching needs no waiting that way. When there is much to do,
+///    a second one goes behind the first, so that the server need not wait for us.
 /// 3. *Arm*: when no look is wanted or under way, and there is room, the worker arms its doorbell. Having armed, it makes one
 ///    more full look; only when that found nothing, and no silent insert is under way, does it sleep. The proof that no
 ///    task can slip through is in `migrations/0003_create_doorbell.sql`.
@@ -36,6 +37,8 @@ struct WorkerState {
         var untilEmpty = false
         /// At most so many outcomes in one round trip.
         var batch = 1_000
+        /// From how many waiting outcomes on a second round trip is worth its commit.
+        var aheadFrom = 100
 
         /// The row in `hark.workers` says that we live. Within the grace of 5 s after which a free session lock counts as death.
         var beatInterval: Duration { min(pollInterval, .seconds(5)) }
@@ -63,7 +66,8 @@ struct WorkerState {
     var signal = LinkState()
     var work = LinkState()
     var doorbell = Doorbell.off
-    var trip: (trip: Trip, sent: Duration)?
+    /// Under way, in the order of their answers; `sent`: when the server could begin with it.
+    var trips: [(trip: Trip, sent: Duration)] = []
 
     var nextUpkeep = Duration.zero
     /// A worker that takes the place of a killed one: the server may need a moment to notice that the old session is gone.
@@ -226,7 +230,7 @@ struct WorkerState {
             if work.isUp, !isQuiet { setListener(.polling(since: now, why: reason)) }
         case .work:
             reconnect(.work, reason, after: work.lost(&random))
-            if trip != nil { tripFailed(.connectionLost(reason), now) }
+            while !trips.isEmpty { tripFailed(.connectionLost(reason), now) }
             setListener(.disconnected(since: now, why: reason))
         }
     }
@@ -307,15 +311,22 @@ struct WorkerState {
 
     // MARK: - Round trips
 
+    /// The first of those that are under way is answered.
+    private mutating func takeTrip(_ now: Duration) -> Trip? {
+        guard !trips.isEmpty else { return nil }
+        let answered = trips.removeFirst().trip
+        if !trips.isEmpty { trips[0].sent = now }
+        return answered
+    }
+
     mutating func tripped(_ result: TripResult, _ now: Duration) {
-        guard let asked = trip?.trip else { return }
-        trip = nil
+        guard let asked = takeTrip(now) else { return }
         tripFailures = 0
         if refusal != nil {
             refusal = nil
             actions.append(.report(.accepted))
         }
-        let (written, late) = outbox.settle(written: result.written, held: result.held, at: now)
+        let (written, late) = asked.writes.isEmpty ? ([], []) : outbox.settle(written: result.written, held: result.held, at: now)
         if !written.isEmpty { actions.append(.report(.written(written))) }
         for write in late { actions.append(.report(.late(write.claim))) }
         for write in written { forget(write.claim) }
@@ -368,7 +379,7 @@ struct WorkerState {
 
     /// But not while a look is under way that may bring tasks of them.
     mutating func removeQueuesThatAreOver() {
-        let asked = Set((trip?.trip.look?.queues ?? []).map(\.queue))
+        let asked = Set(trips.flatMap { $0.trip.look?.queues ?? [] }.map(\.queue))
         queues.removeAll { $0.isOver && !asked.contains($0.settings.name) }
     }
 
@@ -407,12 +418,13 @@ struct WorkerState {
     }
 
     mutating func tripFailed(_ failure: TripFailure, _ now: Duration) {
-        guard let asked = trip?.trip else { return }
-        trip = nil
+        guard let asked = takeTrip(now) else { return }
         asleep = false
-        outbox.giveBack(failure, at: now)
+        if !asked.writes.isEmpty { outbox.giveBack(failure, at: now) }
         for look in asked.look?.queues ?? [] {
-            if let index = queues.firstIndex(where: { $0.settings.name == look.queue }) { queues[index].want(.full) }
+            guard let index = queues.firstIndex(where: { $0.settings.name == look.queue }) else { continue }
+            queues[index].answered(look)
+            queues[index].want(.full)
         }
         if asked.upkeep { nextUpkeep = now }
         if asked.proof != nil { proofSent = nil }

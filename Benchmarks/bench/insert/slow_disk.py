@@ -1,0 +1,27 @@
+"""The same on a disk whose syncs take 2 ms longer, as those of a network do."""
+
+import os
+
+from bench import floor
+from bench.insert import measuring
+from bench.insert.measuring import BELL, EMPTY, NONE, NOTIFY
+from bench.report import Part
+from bench.server import Server
+
+MICROSECONDS = 2_000
+
+
+def run(bench):
+    seconds, repetitions = (1, 1) if bench.quick else (2, 3)
+    part = Part(
+        "insert.slow_disk", f"INSERT: the same on a disk that is {MICROSECONDS / 1000:.0f} ms slower",
+        f"Rows a second, min / median / max of {repetitions} runs of {seconds} s. Each sync of the server takes {MICROSECONDS / 1000:.0f} ms longer.",
+        ["clients", "trigger", "rows/s", "of no trigger", "of an empty one"])
+    # Where the server's user can read it: in the place itself.
+    library = floor.compiled(bench, "slow_disk", "-shared", "-fPIC")
+    with Server(bench.place, environment=os.environ | {"LD_PRELOAD": library, "SLOW_DISK_MICROSECONDS": str(MICROSECONDS)}) as server:
+        for clients in (1, 16, 64):
+            taken = measuring.rates(bench, server, clients, [NONE, EMPTY, BELL, NOTIFY], seconds, repetitions)
+            part.figures[clients] = taken
+            part.rows += [measuring.row(clients, taken, kind) for kind in taken]
+    return part
