@@ -37,7 +37,7 @@ class Worker:
         self.interpreters = python["interpreters"] if python else 0
         self._directory = tempfile.TemporaryDirectory(prefix="worker-", dir=bench.place)
         self._log = f"{self._directory.name}/log"
-        lines = [f"database = {json.dumps((server or bench.server).url(database))}", 'task_log = "failures"', "[queues.default]", f"slots = {slots}"]
+        lines = [f"database = {json.dumps((server or bench.server).url(database))}", 'task_log = "failures"', 'drain_timeout = "1s"', "[queues.default]", f"slots = {slots}"]
         if python:
             lines += ["[python]"] + [f"{key} = {_toml(value)}" for key, value in python.items()]
         configuration = f"{self._directory.name}/hark.toml"
