@@ -103,8 +103,10 @@ comment on table hark.tasks_finished is 'Finished tasks. Query hark.tasks, which
 
 -- What an insert leaves open is filled in: ORMs send NULL for "not set", and a task of the future waits as scheduled. Then
 -- the rules for every row of the live table; one reaches hark.tasks_finished only from there. The error names one broken
--- rule. Null breaks none: where it may not be, NOT NULL says so.
-create function hark.obey_rules() returns trigger language plpgsql as $$
+-- rule. Null breaks none: where it may not be, NOT NULL says so. The search path is pinned, or whoever inserts could put
+-- functions of his own in the place of those that judge his row.
+create function hark.obey_rules() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   broken text;
 begin

@@ -9,7 +9,7 @@
 -- Two advisory locks for each bucket (a queue's name hashed to 0..255; two queues in one bucket only ring too often):
 --
 --   SLEEP   is held shared, for the session, by each worker that sleeps and could run what comes.
---   SILENT  is held shared, to the end of its transaction, by whoever made a task ready and did not ring.
+--   SILENT  is held shared, to the end of its transaction, by whoever makes a task ready.
 --
 --   who makes a task ready, at commit              a worker that found nothing to do
 --   1. take SILENT; if it cannot be had, ring      a. take SLEEP
@@ -25,15 +25,15 @@
 -- Locks are not subject to MVCC, so this holds for a writer under REPEATABLE READ too; a flag in a table would not.
 --
 -- The trigger is deferred to commit: 1 to 3 then take microseconds, however long the transaction was open, and the
--- question is who sleeps now, not who slept when the row was inserted. One decision for each queue in a transaction is
--- enough, because SILENT and a notification both last to its end; hark.answered remembers the last queue decided on.
+-- question is who sleeps now, not who slept when the row was inserted.
 --
--- What an INSERT pays is counted in microseconds, so the trigger has no WHEN clause (PostgreSQL reads it anew for each
--- statement), and its function asks everything in one expression.
+-- What an INSERT pays is counted in microseconds. So its trigger has no WHEN clause, which PostgreSQL would read anew for
+-- each statement; and nothing remembers that another row of the transaction has asked the same: that would cost a single
+-- row more than asking again costs each of many.
 --
 -- `set constraints all immediate` does 1 and 2 at the INSERT, and PREPARE TRANSACTION long before the commit; SILENT is
 -- then held until the end. A worker that meets it asks again ever less often, at last with its polls, and says that it
--- polls. The task that did not ring is found by one or the other; everything that comes after a rings.
+-- polls. A task that did not ring is found by one or the other; everything that comes after a rings.
 --
 -- Nobody can block an insert by holding the locks: SLEEP and SILENT are only ever tried, and what cannot be had rings.
 -- The numbers of the lock classes are random, to stay clear of an application's own advisory locks.
@@ -80,10 +80,8 @@ create constraint trigger bell_insert after insert on hark.tasks deferrable init
 
 create constraint trigger bell_update after update of state, run_at, queue, priority on hark.tasks
   deferrable initially deferred for each row
-  when ((NEW.state = 'ready' and (OLD.state <> 'ready' or NEW.queue <> OLD.queue or NEW.priority <> OLD.priority)
-         or NEW.state = 'scheduled' and NEW.run_at < now() + '1 minute'
-            and (OLD.state <> 'scheduled' or NEW.run_at < OLD.run_at or NEW.queue <> OLD.queue))
-        and current_setting('hark.bell', true) is distinct from 'off')
+  when (NEW.state = 'ready' and (OLD.state <> 'ready' or NEW.queue <> OLD.queue or NEW.priority <> OLD.priority)
+        or NEW.state = 'scheduled' and (OLD.state <> 'scheduled' or NEW.run_at < OLD.run_at or NEW.queue <> OLD.queue))
   execute function hark.bell();
 
 insert into hark.migrations (name, compatible) values ('0003_create_doorbell', false);

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from bench import machine
+from bench import machine, report
 from bench.server import Server
 
 # Each is a module of this package with PARTS, in the order in which they are run, each of which has `run(bench)` and returns one table; and `versions()`.
@@ -83,6 +83,7 @@ def main():
         for _, part in options.parts:
             parts.append(part.run(bench))
             print(parts[-1].markdown(), flush=True)
+    print(report.summary(parts), flush=True)
     _keep(bench.place, options.names, settings, heading, parts)
 
 
@@ -125,8 +126,9 @@ def _keep(place, names, settings, heading, parts):
     results = pathlib.Path(place, "results")
     results.mkdir(exist_ok=True)
     stem = results / f"{'-'.join(names)}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
-    stem.with_suffix(".md").write_text(heading + "\n" + "\n".join(part.markdown() for part in parts))
-    stem.with_suffix(".json").write_text(json.dumps({"settings": settings, "parts": [part.json() for part in parts]}, indent=1, default=str) + "\n")
+    # Names have dots in them, so these are not with_suffix.
+    pathlib.Path(f"{stem}.md").write_text(heading + "\n" + "\n".join([*(part.markdown() for part in parts), report.summary(parts)]))
+    pathlib.Path(f"{stem}.json").write_text(json.dumps({"settings": settings, "parts": [part.json() for part in parts]}, indent=1, default=str) + "\n")
     print(f"Kept in {stem}.md and .json")
 
 

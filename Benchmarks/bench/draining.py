@@ -7,7 +7,6 @@ The end is the moment of the transaction that wrote the last outcome, by the ser
 
 import contextlib
 import json
-import subprocess
 
 from bench import floor, machine, processes
 from bench import worker as hark
@@ -104,22 +103,19 @@ def timed(bench, database, tasks, table, workers, last, all_done):
     return {"seconds": seconds, "rate": tasks / seconds, "worker_cpu": cpu[0], "server_cpu": cpu[1], "wal": int(written) / tasks, "disturbance": disturbance}
 
 
-def in_turn(bench, what, contestants):
-    """Runs of each contestant, a name and what measures it: a warm-up that does not count, then `bench.repetitions`, each in another order."""
+def in_turn(bench, what, contestants, repetitions=None):
+    """Runs of each contestant, a name and what measures it: a warm-up that does not count, then the repetitions, each in another order."""
+    repetitions = repetitions or bench.repetitions
     runs = {name: [] for name in contestants}
     if not bench.quick:
         for name, contestant in contestants.items():
             bench.progress(f"{what}: warming up, {name}")
             contestant()
-    for repetition in range(bench.repetitions):
+    for repetition in range(repetitions):
         # Nobody is always the first, or always behind the same one.
         shift = repetition % len(contestants)
         for name in [*list(contestants)[shift:], *list(contestants)[:shift]]:
             run = bench.undisturbed(name, contestants[name])
             runs[name].append(run)
-            bench.progress(f"{what} {repetition + 1}/{bench.repetitions}: {name}: {run['rate']:,.0f}/s")
+            bench.progress(f"{what} {repetition + 1}/{repetitions}: {name}: {run['rate']:,.0f}/s")
     return runs
-
-
-def disturbance(runs):
-    return f"others used at most {max(run['disturbance'] for those in runs.values() for run in those):.0%} of the CPUs"

@@ -52,6 +52,18 @@ def _row(cells):
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
+def disturbance(runs):
+    """What others took at most, of runs that have it as `disturbance`."""
+    return f"others used at most {max(run['disturbance'] for run in runs):.0%} of the CPUs"
+
+
+def summary(parts):
+    """All targets of a run, in one table."""
+    rows = [[part.name, target.what, number(target.value), f"{'at least' if target.at_least else 'at most'} {number(target.limit)}",
+             "reached" if target.is_reached else "**not reached**"] for part in parts for target in part.targets]
+    return "\n".join(["### Targets", "", _row(["benchmark", "what", "measured", "to be", ""]), _row("---" for _ in range(5)), *map(_row, rows)]) + "\n"
+
+
 def number(value):
     """Three figures, or all before the point."""
     if value == 0 or not math.isfinite(value):

@@ -7,13 +7,11 @@ import subprocess
 
 import psycopg
 
+from bench import draining
+
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
 EACH = 10_000
-# What a task carries: 230 bytes, as an application's would.
-ARGS = json.dumps({
-    "to": "someone@example.org", "subject": "Welcome to the service", "template": "welcome_v2", "locale": "en-GB", "user_id": 123456,
-    "attempt_hint": 3, "tags": ["onboarding", "transactional"], "ref": "abcdef",
-})
+ARGS = json.dumps(draining.ARGS)
 TEMPLATE = "guard_template"
 
 

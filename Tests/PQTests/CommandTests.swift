@@ -210,6 +210,38 @@ struct CommandTests {
         await connection.close()
     }
 
+    @Test("with ahead a pipeline is sent behind another one, whose failure it does not share; what comes third waits, and a script waits for both")
+    func ahead() async throws {
+        let connection = try await connect(ConnectionOptions(ahead: 1))
+        try await connection.script("create temp sequence s")
+        let gate = try await Gate(connection)
+        let callers = (0..<2).map { _ in Task(executorPreference: testLoop) { try await connection.execute("select nextval('s')") } }
+        let script = Task(executorPreference: testLoop) { try await connection.script("select setval('s', 100)") }
+        for _ in 0..<5 { _ = await connection.isOpen }
+        // One that was sent is seen through to its end.
+        for caller in callers { caller.cancel() }
+        await #expect(throws: CancellationError.self) { try await withDeadline(10, "the cancelled caller") { try await callers[1].value } }
+        try await connection.cancelRunning()
+        let error = await #expect(throws: PostgresError.self) { try await gate.open() }
+        #expect(error?.sqlState == "57014")
+        #expect(try await callers[0].value[0].int(0) == 1)
+        try await script.value
+        #expect(try await connection.execute("select nextval('s')")[0].int(0) == 101)
+        await connection.close()
+    }
+
+    @Test("when the connection is lost, whoever was sent ahead is told so as well")
+    func aheadAndLost() async throws {
+        let connection = try await connect(ConnectionOptions(ahead: 1))
+        let gate = try await Gate(connection)
+        let behind = Task(executorPreference: testLoop) { try await connection.execute("select 1") }
+        for _ in 0..<5 { _ = await connection.isOpen }
+        await connection.close()
+        let error = await #expect(throws: PostgresError.self) { try await withDeadline(10, "the caller behind") { try await behind.value } }
+        #expect(error?.isConnectionLost == true)
+        await #expect(throws: PostgresError.self) { try await gate.open() }
+    }
+
     @Test("COPY takes 100,000 rows, in chunks cut anywhere")
     func copy() async throws {
         let connection = try await connect()

@@ -4,7 +4,7 @@ import statistics
 
 from bench.insert import measuring
 from bench.insert.measuring import BELL, EMPTY, NONE, NOTIFY
-from bench.report import Part, Target, spread
+from bench.report import Part, Target, disturbance, spread
 
 
 def run(bench):
@@ -21,5 +21,5 @@ def run(bench):
         if clients > 1:
             part.targets.append(Target(f"{clients} clients: INSERTs with the bell / with an empty trigger", statistics.median(ratios), 0.9, at_least=True))
         part.notes.append(f"{clients} clients: the bell / an empty trigger in each repetition: {spread(ratios)}")
-    part.notes.append(f"others used at most {max(one['disturbance'] for taken in part.figures.values() for those in taken.values() for one in those):.0%} of the CPUs")
+    part.notes.append(disturbance(one for taken in part.figures.values() for those in taken.values() for one in those))
     return part

@@ -8,7 +8,7 @@ import subprocess
 from bench import machine
 from bench import worker as hark
 from bench.report import number, spread
-from bench.waiting import wait_until
+from bench.waiting import wait_until, wait_until_settled
 
 # What happens with each row, beside what Hark itself does (its CHECKs and the trigger that fills in what is left open).
 NONE, EMPTY, BELL, NOTIFY = "no trigger", "an empty trigger", "the bell", "NOTIFY always"
@@ -52,7 +52,6 @@ def _sample(bench, server, database, connection, kind, clients, seconds):
     connection.execute("delete from hark.tasks where state <> 'running'")
     connection.execute("vacuum hark.tasks")
     connection.execute("checkpoint")
-    log = connection.execute("select pg_current_wal_insert_lsn()").fetchone()[0]
     others = machine.Disturbance()
     host, port, user, _ = server.arguments(database)
     command = [server.program("pgbench"), "-n", "-f", script, "-c", clients, "-j", 2, "-T", max(round(seconds), 1), "-M", "prepared", "-h", host, "-p", port, "-U", user, database]
@@ -60,7 +59,9 @@ def _sample(bench, server, database, connection, kind, clients, seconds):
     rate = re.search(r"^tps = ([\d.]+)", done.stdout, re.MULTILINE)
     if done.returncode != 0 or not rate:
         raise SystemExit(f"pgbench failed:\n{done.stdout}{done.stderr}")
-    return {"rate": float(rate[1]), "disturbance": others.share(), "began": str(log)}
+    # Until nobody counts the sessions that have just ended, they would seem to be somebody else's.
+    wait_until_settled(server.pid)
+    return {"rate": float(rate[1]), "disturbance": others.share()}
 
 
 def ratios(taken, kind, to):

@@ -3,7 +3,7 @@
 import statistics
 
 from bench.latency import measuring
-from bench.report import Part, Target, number, percentile, spread
+from bench.report import Part, Target, disturbance, number, percentile, spread
 
 # Long enough for the worker to be asleep again, and of random length, so that it does not fall into step with anything.
 PAUSE = (30_000, 70_000)
@@ -28,5 +28,5 @@ def run(bench):
         ratios = [percentile(ours["milliseconds"], share) / percentile(floor["milliseconds"], share) for ours, floor in zip(runs["hark"], runs["C floor"])]
         part.targets.append(Target(f"latency p{share} / floor, median of the rounds", statistics.median(ratios), limit, at_least=False))
         part.notes.append(f"p{share} / floor in each round: {spread(ratios)}")
-    part.notes.append(f"others used at most {max(run['disturbance'] for those in runs.values() for run in those):.0%} of the CPUs")
+    part.notes.append(disturbance(run for those in runs.values() for run in those))
     return part

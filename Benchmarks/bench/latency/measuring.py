@@ -3,6 +3,7 @@ function looks at the same clock as the first thing it does, and the floor when 
 
 import contextlib
 import subprocess
+import tempfile
 
 from bench import floor, machine
 from bench import worker as hark
@@ -50,14 +51,24 @@ def of_floor(bench, count, pause):
 @contextlib.contextmanager
 def _listener(bench, database):
     """Yields what ends the program and returns when it claimed which task."""
-    process = floor.start(bench, database, "listen", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    try:
-        if process.stdout.readline() != "listening\n":
-            raise SystemExit("the floor does not listen")
-        yield lambda: dict(map(int, line.split()) for line in process.communicate()[0].splitlines())
-    finally:
-        process.kill()
-        process.wait()
+    # What it says goes to a file, because nobody reads it meanwhile, and a pipe would be full.
+    with tempfile.TemporaryFile("w+") as said:
+        process = floor.start(bench, database, "listen", stdin=subprocess.PIPE, stdout=said)
+
+        def lines():
+            said.seek(0)
+            return said.read().splitlines()
+
+        def claimed():
+            process.communicate()
+            return dict(map(int, line.split()) for line in lines()[1:])
+
+        try:
+            wait_until("the floor listens", lines)
+            yield claimed
+        finally:
+            process.kill()
+            process.wait()
 
 
 def _insert(bench, database, count, pause, sql):

@@ -1,7 +1,7 @@
 """The same under load: 500 inserts a second, at fixed moments, whether or not the one before has been answered in time."""
 
 from bench.latency import measuring
-from bench.report import Part, number, percentile
+from bench.report import Part, disturbance, number, percentile
 
 PER_SECOND = 500
 
@@ -21,5 +21,5 @@ def run(bench):
         part.rows.append([name, *measuring.cells(one["milliseconds"])])
     ratios = {share: percentile(runs["hark"]["milliseconds"], share) / percentile(runs["C floor"]["milliseconds"], share) for share in measuring.SHARES}
     part.notes.append("hark / floor: " + ", ".join(f"p{share} {number(ratio)}" for share, ratio in ratios.items()))
-    part.notes.append(f"others used at most {max(one['disturbance'] for one in runs.values()):.0%} of the CPUs")
+    part.notes.append(disturbance(runs.values()))
     return part

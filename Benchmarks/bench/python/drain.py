@@ -9,7 +9,7 @@ import subprocess
 from bench import draining
 from bench import worker as hark
 from bench.draining import SLOTS
-from bench.report import Part, Target, number, spread
+from bench.report import Part, Target, disturbance, number, spread
 
 INTERPRETERS = 2
 BATCH_SIZE = 500
@@ -40,7 +40,7 @@ def _part(bench, runs):
     part.targets.append(Target("hark, Python / pgqueuer, of the medians", median["hark, Python"] / median["pgqueuer"], 1.2, at_least=True))
     ratios = [a / b for a, b in zip(rates["hark, Python"], rates["pgqueuer"])]
     part.notes.append(f"the same ratio in each repetition: {spread(ratios)}")
-    part.notes.append(draining.disturbance(runs))
+    part.notes.append(disturbance(run for those in runs.values() for run in those))
     return part
 
 

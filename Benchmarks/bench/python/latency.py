@@ -12,7 +12,7 @@ import time
 
 from bench import machine
 from bench import worker as hark
-from bench.report import Part, Target, number, percentile
+from bench.report import Part, Target, disturbance, number, percentile
 from bench.waiting import wait_until
 
 FUNCTIONS = {"Python": b"app.tasks.now", "Swift": b"now"}
@@ -38,7 +38,7 @@ def run(bench):
             part.targets.append(Target("Python / Swift at p50", python / swift, 1.5, at_least=False))
         else:
             part.notes.append(f"the same without the disk: {number(python / swift)}; Python adds {(python - swift) * 1000:.0f} us")
-    part.notes.append(f"others used at most {max(figures['disturbance'] for figures in part.figures.values()):.0%} of the CPUs")
+    part.notes.append(disturbance(part.figures.values()))
     return part
 
 

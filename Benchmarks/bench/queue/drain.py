@@ -3,7 +3,7 @@
 import statistics
 
 from bench import draining
-from bench.report import Part, Target, number, spread
+from bench.report import Part, Target, disturbance, number, spread
 
 FLOOR = "C floor"
 
@@ -26,5 +26,5 @@ def run(bench):
         part.rows.append([name, spread([run["rate"] for run in those]), number(median[name] / median[FLOOR]), *cpu, number(statistics.median(run["wal"] for run in those))])
     part.targets.append(Target("drain, one worker / floor", median["hark, 1 worker"] / median[FLOOR], 0.8, at_least=True))
     ratios = [ours["rate"] / floor["rate"] for ours, floor in zip(runs["hark, 1 worker"], runs[FLOOR])]
-    part.notes += [f"the same ratio in each repetition: {spread(ratios)}", draining.disturbance(runs)]
+    part.notes += [f"the same ratio in each repetition: {spread(ratios)}", disturbance(run for those in runs.values() for run in those)]
     return part

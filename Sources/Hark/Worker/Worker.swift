@@ -207,20 +207,26 @@ public actor Worker: Service {
 
     private func perform(_ action: WorkerAction) {
         switch action {
-        case .connect(let link, let wait): Task { await connect(link, after: wait) }
-        case .drop(let link, let reason): Task { await drop(link, reason) }
-        case .trip(let trip): Task { await perform(trip) }
-        case .arm(let queues): Task { await arm(queues) }
-        case .disarm: Task { await disarm() }
-        case .askQuiet(let queues): Task { await askQuiet(queues) }
-        case .beat(let beat): Task { try? await signal?.beat(beat) }
+        case .connect(let link, let wait): begin { await $0.connect(link, after: wait) }
+        case .drop(let link, let reason): begin { await $0.drop(link, reason) }
+        case .trip(let trip): begin { await $0.perform(trip) }
+        case .arm(let queues): begin { await $0.arm(queues) }
+        case .disarm: begin { await $0.disarm() }
+        case .askQuiet(let queues): begin { await $0.askQuiet(queues) }
+        case .beat(let beat): begin { try? await $0.signal?.beat(beat) }
         case .run(let tasks): start(tasks)
         // Who runs it may have been replaced since.
         case .stop(let claim, let reason): for (runner, _) in employed { runner.stop(claim, reason, grace: options.stopGrace) }
-        case .leave: Task { await leave() }
+        case .leave: begin { await $0.leave() }
         case .report(let event): telemetry(event)
         case .end: end()
         }
+    }
+
+    /// Something that takes time. All of it is on the loop, also what is isolated to nothing: so the trips are sent, and their answers
+    /// told, in their order; and functions that block the threads that Swift has for them do not hold up the worker.
+    private func begin(_ body: @escaping @Sendable (isolated Worker) async -> Void) {
+        Task(executorPreference: loop) { await body(self) }
     }
 
     private func start(_ tasks: [ClaimedTask]) {

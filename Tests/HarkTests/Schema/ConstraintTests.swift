@@ -58,6 +58,19 @@ struct ConstraintTests {
         }
     }
 
+    @Test("no search path leads the rules astray")
+    func searchPath() async throws {
+        try await withDatabase { _, client in
+            try await client.script(
+                """
+                create schema astray;
+                create function astray.char_length(text) returns integer language sql as 'select 1';
+                set search_path = astray, pg_catalog
+                """)
+            #expect(try await client.refusal("insert into hark.tasks (function) values ('')")?.constraint == "function must have 1 to 100 characters")
+        }
+    }
+
     @Test("the limits themselves are allowed, and characters are counted, not bytes")
     func limits() async throws {
         try await withDatabase { _, client in

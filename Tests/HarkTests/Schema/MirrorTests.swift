@@ -134,13 +134,13 @@ struct MirrorTests {
         }
     }
 
-    /// The words between quotes in a constraint, in order.
-    /// The states that the rule allows.
+    /// The states that a task may have by its rule, in order.
     private func ruleWords(_ client: Connection) async throws -> [String] {
         let listed = try await client.value("select substring(prosrc from 'NEW.state not in .(.*?). then') from pg_proc where proname = 'obey_rules'") ?? ""
         return listed.matches(of: /\w+/).map { String($0.0) }
     }
 
+    /// The words between quotes in a constraint, in order.
     private func words(_ constraint: String, _ client: Connection) async throws -> [String] {
         let text = try await client.value("select pg_get_constraintdef(oid) from pg_constraint where conname = '\(constraint)'") ?? ""
         return text.matches(of: /'(\w+)'/).map { String($0.1) }

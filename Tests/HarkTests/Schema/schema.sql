@@ -325,6 +325,7 @@ CREATE FUNCTION hark.nobody_sleeps(bucket integer) RETURNS boolean
 
 CREATE FUNCTION hark.obey_rules() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
   broken text;
@@ -903,7 +904,7 @@ CREATE CONSTRAINT TRIGGER bell_insert AFTER INSERT ON hark.tasks DEFERRABLE INIT
 -- Name: tasks bell_update; Type: TRIGGER; Schema: hark; Owner: -
 --
 
-CREATE CONSTRAINT TRIGGER bell_update AFTER UPDATE OF state, run_at, queue, priority ON hark.tasks DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((((new.state = 'ready'::text) AND ((old.state <> 'ready'::text) OR (new.queue <> old.queue) OR (new.priority <> old.priority))) OR ((new.state = 'scheduled'::text) AND (new.run_at < (now() + '00:01:00'::interval)) AND ((old.state <> 'scheduled'::text) OR (new.run_at < old.run_at) OR (new.queue <> old.queue)))) AND (current_setting('hark.bell'::text, true) IS DISTINCT FROM 'off'::text))) EXECUTE FUNCTION hark.bell();
+CREATE CONSTRAINT TRIGGER bell_update AFTER UPDATE OF state, run_at, queue, priority ON hark.tasks DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((((new.state = 'ready'::text) AND ((old.state <> 'ready'::text) OR (new.queue <> old.queue) OR (new.priority <> old.priority))) OR ((new.state = 'scheduled'::text) AND ((old.state <> 'scheduled'::text) OR (new.run_at < old.run_at) OR (new.queue <> old.queue))))) EXECUTE FUNCTION hark.bell();
 
 
 --

@@ -32,7 +32,7 @@ struct Outbox {
     /// By trip, in the order in which the trips were sent; one that writes nothing is not among them.
     private(set) var underWay: [[Entry]] = []
 
-    var isEmpty: Bool { waiting.isEmpty && underWay.allSatisfy(\.isEmpty) }
+    var isEmpty: Bool { waiting.isEmpty && underWay.isEmpty }
     var count: Int { underWay.reduce(waiting.count) { $0 + $1.count } }
 
     var claims: [Claim] { (waiting + underWay.joined()).map(\.write.claim) }
