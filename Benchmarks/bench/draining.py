@@ -20,23 +20,26 @@ ARGS = {
 }
 
 
-def drain_hark(bench, tasks, function="noop", *, args=(), python=None, workers=1, slots=SLOTS, held=False):
-    """One database, `tasks` tasks of the function, so many workers. `held`: somebody has a snapshot open all the time."""
+def drain_hark(bench, tasks, function="noop", *, args=(), python=None, workers=1, slots=SLOTS, held=False, queues=("default",), priorities=(0,), functions=None):
+    """One database, `tasks` tasks of the function, spread over the queues and priorities, so many workers. `held`: somebody has a snapshot open all the time."""
     with hark.database(bench) as database:
         with bench.server.connect(database) as connection:
             connection.execute(
-                "insert into hark.tasks (function, args) select %s, %s::jsonb from generate_series(1, %s)", [function, json.dumps(args), tasks])
+                "insert into hark.tasks (function, args, queue, priority)"
+                " select %s, %s::jsonb, (%s::text[])[1 + n %% %s], (%s::int2[])[1 + n / %s %% %s] from generate_series(1, %s) n",
+                [function, json.dumps(args), list(queues), len(queues), list(priorities), len(queues), len(priorities), tasks])
         bench.server.settle(database, "hark.tasks")
 
         @contextlib.contextmanager
         def start():
             with contextlib.ExitStack() as stack:
-                started = [stack.enter_context(hark.Worker(bench, database, slots=slots, python=python)) for _ in range(workers)]
+                started = [stack.enter_context(hark.Worker(bench, database, slots=slots, queues=queues, functions=functions, python=python)) for _ in range(workers)]
                 for worker in started:
                     worker.wait_until_ready()
                 yield [worker.pid for worker in started], lambda: [worker.check() for worker in started]
 
-        last = f"select finished_at from hark.tasks_finished where id = {tasks}"
+        # Which one is the last depends on the lanes; then the count is asked for 20 times a second, and costs everybody the same.
+        last = f"select finished_at from hark.tasks_finished where id = {tasks}" if len(queues) == len(priorities) == 1 else "select true"
         all_done = "select count(*), max(finished_at), count(*) filter (where state <> 'completed' or attempt <> 1) from hark.tasks_finished"
         with _snapshot(bench, database, held):
             return timed(bench, database, tasks, "hark.tasks", start, last, all_done)

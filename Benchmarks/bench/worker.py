@@ -33,11 +33,17 @@ def database(bench):
 class Worker:
     """A worker that runs as long as the block does. It must end well, or the figures are not worth anything."""
 
-    def __init__(self, bench, database, *, slots, python=None, server=None):
+    def __init__(self, bench, database, *, slots, queues=("default",), functions=None, python=None, server=None):
+        """slots: of each queue. functions: a directory with executables."""
+        self._was_killed = False
         self.interpreters = python["interpreters"] if python else 0
         self._directory = tempfile.TemporaryDirectory(prefix="worker-", dir=bench.place)
         self._log = f"{self._directory.name}/log"
-        lines = [f"database = {json.dumps((server or bench.server).url(database))}", 'task_log = "failures"', 'drain_timeout = "1s"', "[queues.default]", f"slots = {slots}"]
+        lines = [f"database = {json.dumps((server or bench.server).url(database))}", 'task_log = "failures"', 'drain_timeout = "1s"']
+        if functions:
+            lines.append(f"functions_directory = {json.dumps(functions)}")
+        for queue in queues:
+            lines += [f"[queues.{queue}]", f"slots = {slots}"]
         if python:
             lines += ["[python]"] + [f"{key} = {_toml(value)}" for key, value in python.items()]
         configuration = f"{self._directory.name}/hark.toml"
@@ -52,8 +58,8 @@ class Worker:
         return self
 
     def __exit__(self, kind, *_):
-        ended_early = self._process.poll() is not None
-        if not ended_early:
+        ended_early = self._process.poll() is not None and not self._was_killed
+        if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:
             code = self._process.wait(60)
@@ -63,10 +69,16 @@ class Worker:
         with open(self._log) as file:
             log = file.read()
         self._directory.cleanup()
-        if kind is None and (ended_early or code != 0):
+        if kind is None and (ended_early or code != (-signal.SIGKILL if self._was_killed else 0)):
             raise SystemExit(f"hark work ended with {code}{' in the midst of it' if ended_early else ''}:\n{log}")
         if kind is not None:
             print(f"The worker said:\n{log}")
+
+    def kill(self):
+        """SIGKILL, as a crash would be. Returns when the process is gone."""
+        self._was_killed = True
+        self._process.kill()
+        self._process.wait()
 
     def pythons(self):
         """Its interpreters and their fork server."""

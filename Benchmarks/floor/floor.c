@@ -2,6 +2,7 @@
 //
 //   floor drain BATCH [SECONDS]                     claims and completes floor.task until it is empty (or the time is up), BATCH at a time
 //   floor listen                                    sleeps until a notification comes, claims, says when; until stdin is closed
+//   floor idle                                      two connections, one round trip on the second every 5 s; until it is killed
 //   floor insert COUNT FROM TO SQL                  runs the INSERT every FROM to TO microseconds, and says when
 //
 // The database comes from the PG* variables; the tables from schema.sql. Times are nanoseconds since 1970.
@@ -177,6 +178,18 @@ static int listen_and_claim(void) {
   }
 }
 
+static int idle(void) {
+  PGconn *connections[2] = {connect_database(), connect_database()};
+  prepare(connections[1], "look", "select 1", 0, NULL);
+  puts("idle");
+  fflush(stdout);
+  for (;;) {
+    struct pollfd waits[2] = {{PQsocket(connections[0]), POLLIN, 0}, {PQsocket(connections[1]), POLLIN, 0}};
+    poll(waits, 2, 5000);
+    PQclear(expect(connections[1], PQexecPrepared(connections[1], "look", 0, NULL, NULL, NULL, 1), "look"));
+  }
+}
+
 static int insert(int count, int from, int to, const char *sql) {
   PGconn *connection = connect_database();
   prepare(connection, "insert", sql, 0, NULL);
@@ -203,6 +216,7 @@ int main(int count, char **arguments) {
   if (count > 2 && !strcmp(arguments[1], "drain")) return drain(atoi(arguments[2]), count > 3 ? atoll(arguments[3]) : INT64_MAX);
   if (count == 2 && !strcmp(arguments[1], "listen")) return listen_and_claim();
   if (count == 6 && !strcmp(arguments[1], "insert")) return insert(atoi(arguments[2]), atoi(arguments[3]), atoi(arguments[4]), arguments[5]);
-  fprintf(stderr, "usage: floor drain BATCH [SECONDS] | floor listen | floor insert COUNT FROM TO SQL\n");
+  if (count == 2 && !strcmp(arguments[1], "idle")) return idle();
+  fprintf(stderr, "usage: floor drain BATCH [SECONDS] | floor listen | floor idle | floor insert COUNT FROM TO SQL\n");
   return 2;
 }

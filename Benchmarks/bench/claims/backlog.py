@@ -1,0 +1,67 @@
+"""What a claim of 100 tasks costs the server, from a thousand to five million that are ready, beside a million of the future and ten million finished."""
+
+import pathlib
+import statistics
+
+import psycopg
+
+from bench import worker as hark
+from bench.report import Part, Target, number
+
+CLAIM = pathlib.Path(__file__).resolve().parent.parent.parent.parent / "Sources/Hark/Store/SQL/claim.sql"
+BATCH = 100
+ROUNDS = 9
+# What of a worker's session matters for the plan, as SessionSetup in Sources/Hark/Worker/SignalLink.swift has it.
+SESSION = ["set hark.worker = on", "set search_path = pg_catalog", "set jit = off", "set enable_seqscan = off", "set plan_cache_mode = force_generic_plan"]
+
+
+def run(bench):
+    sizes = [1_000, 5_000] if bench.quick else [1_000, 10_000, 100_000, 1_000_000, 5_000_000]
+    scheduled, finished = (1_000, 10_000) if bench.quick else (1_000_000, 10_000_000)
+    costs = {}
+    with hark.database(bench) as database, bench.server.connect(database) as loader, bench.server.connect(database) as worker:
+        # Bulk: what the triggers would fill in is given.
+        loader.execute("set session_replication_role = replica")
+        loader.execute(
+            "insert into hark.tasks_finished (id, position, state, function, args, finished_at)"
+            " select -n, -n, 'completed', 'noop', '[1, 2]', now() - n * interval '1 ms' from generate_series(1, %s) n", [finished])
+        loader.execute(
+            "insert into hark.tasks (state, function, args, run_at) select 'scheduled', 'noop', '[1, 2]', now() + interval '1 day' from generate_series(1, %s)", [scheduled])
+        loader.execute("insert into hark.workers (name) values ('bench')")
+        for statement in SESSION:
+            worker.execute(statement)
+        worker.execute(f"prepare claim as {CLAIM.read_text()}")
+        ready = 0
+        for size in sizes:
+            bench.progress(f"backlog: adding up to {size:,}")
+            loader.execute("insert into hark.tasks (function, args) select 'noop', '[1, 2]' from generate_series(1, %s)", [size - ready])
+            bench.server.settle(database, "hark.tasks", *(["hark.tasks_finished"] if not ready else []))
+            bench.wait_for_quiet()
+            costs[size] = _claims(worker)
+            ready = size - (ROUNDS + 1) * BATCH
+    part = Part(
+        "claims.backlog", f"Claim of {BATCH} tasks, beside {scheduled:,} scheduled and {finished:,} finished ones",
+        f"The server's own time by EXPLAIN ANALYZE, the median of {ROUNDS} claims, each of which goes on where the one before has taken; and the pages that it touches.",
+        ["ready", "ms", "of the smallest", "pages"], figures={"costs": costs})
+    median = {size: statistics.median(time for time, _ in those) for size, those in costs.items()}
+    for size, those in costs.items():
+        part.rows.append([f"{size:,}", number(median[size]), number(median[size] / median[sizes[0]]), number(statistics.median(pages for _, pages in those))])
+    part.targets.append(Target(f"claim at {sizes[-1]:,} ready / at {sizes[0]:,}", median[sizes[-1]] / median[sizes[0]], 1.5, at_least=False))
+    return part
+
+
+def _claims(worker):
+    """(milliseconds, pages) of each claim but the first, which is a full look and finds the mark."""
+    costs, mark = [], 0
+    for _ in range(ROUNDS + 1):
+        values = [["default"], [BATCH], [1], [1], [0], [mark], 1, mark + 1, None, None]
+        execute = f"explain (analyze, buffers, timing off, format json) execute claim({', '.join(['%s'] * len(values))})"
+        plan = psycopg.ClientCursor(worker).execute(execute, values).fetchone()[0][0]
+        taken, first = worker.execute("select count(*), min(position) from only hark.tasks where token = %s", [mark + 1]).fetchone()
+        if taken != BATCH:
+            raise SystemExit(f"{taken} of {BATCH} tasks were claimed")
+        costs.append((plan["Execution Time"], plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]))
+        mark = first
+    # Out of the way of the next size, as if they had been done.
+    worker.execute("delete from only hark.tasks where state = 'running'")
+    return costs[1:]
