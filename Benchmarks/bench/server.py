@@ -31,8 +31,9 @@ class Server:
     port = 5432
     user = "postgres"
 
-    def __init__(self, place, environment=None):
+    def __init__(self, place, environment=None, settings=None):
         self._environment = environment
+        self._settings = SETTINGS | (settings or {})
         self.directory = tempfile.mkdtemp(prefix="postgresql-", dir=place)
         self._as_user = ["setpriv", "--pdeathsig", "INT"]
         if os.geteuid() == 0:
@@ -53,7 +54,7 @@ class Server:
     def _start(self):
         data = f"{self.directory}/data"
         self._run("initdb", "-D", data, "-U", self.user, "-E", "UTF8", "--locale=C.UTF-8", "-A", "trust")
-        settings = {"listen_addresses": "", "unix_socket_directories": self.directory, "port": str(self.port), **SETTINGS}
+        settings = {"listen_addresses": "", "unix_socket_directories": self.directory, "port": str(self.port), **self._settings}
         arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         # A session of its own: Ctrl-C in the terminal is ours to handle.
         log = open(f"{self.directory}/server.log", "w")
