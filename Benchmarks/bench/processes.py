@@ -80,6 +80,18 @@ def peak(pid):
     return int(_field(pid, "VmHWM").split()[0]) / 1024
 
 
+def sleeps(pid):
+    """How often each of its threads has gone to sleep so far."""
+    counts = {}
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        try:
+            counts[thread] = int(_field(f"{pid}/task/{thread}", "voluntary_ctxt_switches"))
+        except (FileNotFoundError, ProcessLookupError):
+            # It has ended meanwhile.
+            pass
+    return counts
+
+
 def _field(pid, name):
     with open(f"/proc/{pid}/status") as file:
         return next(line.partition(":")[2].strip() for line in file if line.startswith(f"{name}:"))

@@ -5,8 +5,9 @@ import statistics
 
 import psycopg
 
+from bench import machine
 from bench import worker as hark
-from bench.report import Part, Target, number
+from bench.report import Part, Target, disturbance, number
 
 CLAIM = pathlib.Path(__file__).resolve().parent.parent.parent.parent / "Sources/Hark/Store/SQL/claim.sql"
 BATCH = 100
@@ -18,7 +19,7 @@ SESSION = ["set hark.worker = on", "set search_path = pg_catalog", "set jit = of
 def run(bench):
     sizes = [1_000, 5_000] if bench.quick else [1_000, 10_000, 100_000, 1_000_000, 5_000_000]
     scheduled, finished = (1_000, 10_000) if bench.quick else (1_000_000, 10_000_000)
-    costs = {}
+    costs, full_looks, runs = {}, {}, []
     with hark.database(bench) as database, bench.server.connect(database) as loader, bench.server.connect(database) as worker:
         # Bulk: what the triggers would fill in is given.
         loader.execute("set session_replication_role = replica")
@@ -30,6 +31,8 @@ def run(bench):
         loader.execute("insert into hark.workers (name) values ('bench')")
         for statement in SESSION:
             worker.execute(statement)
+        # psycopg would prepare statements too, and deallocate all after a rollback, ours among them.
+        worker.prepare_threshold = None
         worker.execute(f"prepare claim as {CLAIM.read_text()}")
         ready = 0
         for size in sizes:
@@ -37,31 +40,59 @@ def run(bench):
             loader.execute("insert into hark.tasks (function, args) select 'noop', '[1, 2]' from generate_series(1, %s)", [size - ready])
             bench.server.settle(database, "hark.tasks", *(["hark.tasks_finished"] if not ready else []))
             bench.wait_for_quiet()
+            others = machine.Disturbance()
+            full_looks[size] = _full_looks(worker)
             costs[size] = _claims(worker)
+            runs.append({"disturbance": others.share()})
             ready = size - (ROUNDS + 1) * BATCH
     part = Part(
         "claims.backlog", f"Claim of {BATCH} tasks, beside {scheduled:,} scheduled and {finished:,} finished ones",
-        f"The server's own time by EXPLAIN ANALYZE, the median of {ROUNDS} claims, each of which goes on where the one before has taken; and the pages that it touches.",
-        ["ready", "ms", "of the smallest", "pages"], figures={"costs": costs})
-    median = {size: statistics.median(time for time, _ in those) for size, those in costs.items()}
-    for size, those in costs.items():
-        part.rows.append([f"{size:,}", number(median[size]), number(median[size] / median[sizes[0]]), number(statistics.median(pages for _, pages in those))])
-    part.targets.append(Target(f"claim at {sizes[-1]:,} ready / at {sizes[0]:,}", median[sizes[-1]] / median[sizes[0]], 1.5, at_least=False))
+        f"The server's own time by EXPLAIN ANALYZE, the median of {ROUNDS} claims, each of which goes on where the one before has taken; and the pages that it touches. "
+        f"A full look: the median of {ROUNDS} claims with the mark 0, each of which is rolled back.",
+        ["ready", "ms", "of the smallest", "pages", "full look ms", "of the smallest", "pages"], figures={"costs": costs, "full_looks": full_looks, "runs": runs})
+    for size in sizes:
+        cells = [(_time(kind[size]), _time(kind[size]) / _time(kind[sizes[0]]), _pages(kind[size])) for kind in (costs, full_looks)]
+        part.rows.append([f"{size:,}", *(number(value) for three in cells for value in three)])
+    for what, kind in (("claim", costs), ("claim by a full look", full_looks)):
+        part.targets.append(Target(f"{what} at {sizes[-1]:,} ready / at {sizes[0]:,}", _time(kind[sizes[-1]]) / _time(kind[sizes[0]]), 1.5, at_least=False))
+    part.notes.append(disturbance(runs))
     return part
+
+
+def _time(claims):
+    return statistics.median(time for time, _ in claims)
+
+
+def _pages(claims):
+    return statistics.median(pages for _, pages in claims)
+
+
+def _full_looks(worker):
+    """(milliseconds, pages) of claims that look from the beginning, as a worker does at first and now and then, and take nothing in the end."""
+    costs = []
+    for _ in range(ROUNDS + 1):
+        with worker.transaction(force_rollback=True):
+            costs.append(_claim(worker, 0))
+    return costs[1:]
 
 
 def _claims(worker):
     """(milliseconds, pages) of each claim but the first, which is a full look and finds the mark."""
     costs, mark = [], 0
     for _ in range(ROUNDS + 1):
-        values = [["default"], [BATCH], [1], [1], [0], [mark], 1, mark + 1, None, None]
-        execute = f"explain (analyze, buffers, timing off, format json) execute claim({', '.join(['%s'] * len(values))})"
-        plan = psycopg.ClientCursor(worker).execute(execute, values).fetchone()[0][0]
-        taken, first = worker.execute("select count(*), min(position) from only hark.tasks where token = %s", [mark + 1]).fetchone()
-        if taken != BATCH:
-            raise SystemExit(f"{taken} of {BATCH} tasks were claimed")
-        costs.append((plan["Execution Time"], plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]))
-        mark = first
+        costs.append(_claim(worker, mark))
+        mark = worker.execute("select min(position) from only hark.tasks where token = %s", [mark + 1]).fetchone()[0]
     # Out of the way of the next size, as if they had been done.
     worker.execute("delete from only hark.tasks where state = 'running'")
     return costs[1:]
+
+
+def _claim(worker, mark):
+    """(milliseconds, pages) of one, whose token is the mark and one."""
+    values = [["default"], [BATCH], [1], [1], [0], [mark], 1, mark + 1, None, None]
+    execute = f"explain (analyze, buffers, timing off, format json) execute claim({', '.join(['%s'] * len(values))})"
+    plan = psycopg.ClientCursor(worker).execute(execute, values).fetchone()[0][0]
+    taken = plan["Plan"]["Actual Rows"]
+    if taken != BATCH:
+        raise SystemExit(f"{taken} of {BATCH} tasks were claimed")
+    return plan["Execution Time"], plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]

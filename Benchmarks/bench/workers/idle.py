@@ -1,11 +1,14 @@
 """What a worker costs that has nothing to do: CPU time, memory, sessions, and what it asks of the server."""
 
+import dataclasses
 import subprocess
 import time
 
 from bench import floor, machine, processes
 from bench import worker as hark
+from bench.profile.server import SETTINGS
 from bench.report import Part, Target, disturbance, number
+from bench.server import Server
 from bench.waiting import wait_until_settled
 
 POLL = 5
@@ -15,14 +18,20 @@ SETTLING = 3
 
 def run(bench):
     seconds = 6 if bench.quick else 30
-    runs = {"C floor": _floor(bench, seconds), "hark": _hark(bench, seconds)}
+    # One that counts every statement. It has no count of transactions to go by: pg_stat_database learns late, or never, of those that touch no table.
+    with Server(bench.place, settings=SETTINGS) as server:
+        with server.connect() as connection:
+            connection.execute("create extension pg_stat_statements")
+        counting = dataclasses.replace(bench, server=server)
+        runs = {"C floor": _floor(counting, seconds), "hark": _hark(counting, seconds)}
     part = Part(
         "workers.idle", f"Idle: {seconds} s with nothing to do",
         f"The floor: a C program with two connections that asks `select 1` every {POLL} s. A worker looks every 0.8 to 0.95 of its poll interval, which is {POLL} s. Round trips: as seen in "
-        "pg_stat_activity, ten times a second. PSS: its share of the memory that it maps; anonymous is what comes from no file.",
-        ["", "CPU s", "PSS MB", "anonymous MB", "sessions", "round trips"], figures={"seconds": seconds, "runs": runs})
+        "pg_stat_activity, ten times a second; statements by pg_stat_statements, which misses none. Wake-ups: how often its threads went to sleep. PSS: its share of "
+        "the memory that it maps; anonymous is what comes from no file.",
+        ["", "CPU s", "PSS MB", "anonymous MB", "sessions", "round trips", "statements", "wake-ups"], figures={"seconds": seconds, "runs": runs})
     for name, one in runs.items():
-        part.rows.append([name, number(one["cpu"]), number(one["pss"]), number(one["anonymous"]), one["sessions"], one["trips"]])
+        part.rows.append([name, *(number(one[key]) for key in ("cpu", "pss", "anonymous")), *(one[key] for key in ("sessions", "trips", "statements", "wake_ups"))])
     ours = runs["hark"]
     part.targets += [
         Target("idle worker: sessions", ours["sessions"], 2, at_least=False),
@@ -60,14 +69,24 @@ def _watch(bench, database, pid, seconds):
         def changes():
             return set(watch.execute("select pid, state_change from pg_stat_activity where datname = %s and state = 'idle'", [database]).fetchall())
 
+        def asked():
+            calls = "select coalesce(sum(calls), 0) from pg_stat_statements where dbid = (select oid from pg_database where datname = %s)"
+            return int(watch.execute(calls, [database]).fetchone()[0])
+
         first = seen = changes()
+        statements = asked()
+        slept = woken = processes.sleeps(pid)
         others = machine.Disturbance()
         cpu = processes.precise_cpu(pid)
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             time.sleep(0.1)
             seen = seen | changes()
+            # Of a thread that ends, what was seen last.
+            woken = woken | processes.sleeps(pid)
         cpu = processes.precise_cpu(pid) - cpu
+        statements = asked() - statements
         memory = processes.memory_map(pid)
         return {"cpu": cpu, "pss": memory["Pss"], "anonymous": memory["Pss_Anon"],
-                "sessions": len(first), "trips": len(seen - first), "disturbance": others.share()}
+                "sessions": len(first), "trips": len(seen - first), "statements": statements,
+                "wake_ups": sum(count - slept.get(thread, 0) for thread, count in woken.items()), "disturbance": others.share()}

@@ -2,8 +2,9 @@
 
 import time
 
+from bench import machine
 from bench import worker as hark
-from bench.report import Part, Target, spread
+from bench.report import Part, Target, disturbance, spread
 from bench.waiting import wait_until
 
 TASKS = 20
@@ -11,25 +12,28 @@ TASKS = 20
 
 def run(bench):
     repetitions = 1 if bench.quick else 10
-    fresh, recovered = [], []
+    fresh, recovered, runs = [], [], []
     for repetition in range(repetitions):
         bench.wait_for_quiet()
+        others = machine.Disturbance()
         one, two = _once(bench)
+        runs.append({"disturbance": others.share()})
         fresh.append(one)
         recovered.append(two)
         bench.progress(f"recovery {repetition + 1}/{repetitions}: {two:.3f} s, a plain start {one:.3f} s")
     part = Part(
         "workers.recovery", f"Recovery: SIGKILL of a worker with {TASKS} running tasks",
-        f"Seconds, min / median / max of {repetitions}, from the start of the second worker, right after the end of the killed one, to the moment at which the last of the tasks was claimed again. The floor: "
+        f"Seconds, min / median / max of {repetitions}, from the SIGKILL, after whose victim another worker is started at once, to the moment at which the last of the tasks was claimed again. The floor: "
         "the same for a worker that starts with the tasks waiting.",
-        ["", "seconds"], figures={"start": fresh, "recovery": recovered})
+        ["", "seconds"], figures={"start": fresh, "recovery": recovered, "runs": runs})
     part.rows += [["a plain start", spread(fresh)], ["after a kill", spread(recovered)]]
     part.targets.append(Target(f"kill -9 with {TASKS} running, restarted: seconds until all were started again, the slowest", max(recovered), 1, at_least=False))
+    part.notes.append(disturbance(runs))
     return part
 
 
 def _once(bench):
-    """Seconds from the start of a worker to its last claim: of the first one, and of the one after the kill."""
+    """Seconds to the last claim: of a worker from its start, and of the next one from the kill of the first."""
     with hark.database(bench) as database, bench.server.connect(database) as connection:
         connection.execute("insert into hark.tasks (function) select 'wait' from generate_series(1, %s)", [TASKS])
 
@@ -43,7 +47,7 @@ def _once(bench):
             fresh = claimed(1, worker.check) - began
             # What it said to the server is answered, and its functions run.
             time.sleep(0.3)
+            began = time.time()
             worker.kill()
-        began = time.time()
         with hark.Worker(bench, database, slots=TASKS) as worker:
             return fresh, claimed(2, worker.check) - began
