@@ -9,10 +9,11 @@ from bench import machine
 from bench import worker as hark
 from bench.report import Part, Target, disturbance, number
 
-CLAIM = pathlib.Path(__file__).resolve().parent.parent.parent.parent / "Sources/Hark/Store/SQL/claim.sql"
+HARK = pathlib.Path(__file__).resolve().parent.parent.parent.parent / "Sources/Hark"
+CLAIM = HARK / "Store/SQL/claim.sql"
 BATCH = 100
 ROUNDS = 9
-# What of a worker's session matters for the plan, as SessionSetup in Sources/Hark/Worker/SignalLink.swift has it.
+# What of a worker's session matters for the plan; `run` sees to it that SessionSetup still has it.
 SESSION = ["set hark.worker = on", "set search_path = pg_catalog", "set jit = off", "set enable_seqscan = off", "set plan_cache_mode = force_generic_plan"]
 
 
@@ -29,7 +30,10 @@ def run(bench):
         loader.execute(
             "insert into hark.tasks (state, function, args, run_at) select 'scheduled', 'noop', '[1, 2]', now() + interval '1 day' from generate_series(1, %s)", [scheduled])
         loader.execute("insert into hark.workers (name) values ('bench')")
+        setup = (HARK / "Worker/SignalLink.swift").read_text()
         for statement in SESSION:
+            if f'"{statement}"' not in setup:
+                raise SystemExit(f"a worker's session is not set up with `{statement}` any more: this benchmark has to follow")
             worker.execute(statement)
         # psycopg would prepare statements too, and deallocate all after a rollback, ours among them.
         worker.prepare_threshold = None
@@ -45,6 +49,7 @@ def run(bench):
             costs[size] = _claims(worker)
             runs.append({"disturbance": others.share()})
             ready = size - (ROUNDS + 1) * BATCH
+        size_on_disk = loader.execute("select pg_size_pretty(pg_database_size(current_database()))").fetchone()[0]
     part = Part(
         "claims.backlog", f"Claim of {BATCH} tasks, beside {scheduled:,} scheduled and {finished:,} finished ones",
         f"The server's own time by EXPLAIN ANALYZE, the median of {ROUNDS} claims, each of which goes on where the one before has taken; and the pages that it touches. "
@@ -55,7 +60,7 @@ def run(bench):
         part.rows.append([f"{size:,}", *(number(value) for three in cells for value in three)])
     for what, kind in (("claim", costs), ("claim by a full look", full_looks)):
         part.targets.append(Target(f"{what} at {sizes[-1]:,} ready / at {sizes[0]:,}", _time(kind[sizes[-1]]) / _time(kind[sizes[0]]), 1.5, at_least=False))
-    part.notes.append(disturbance(runs))
+    part.notes += [f"the database took {size_on_disk} at the end", disturbance(runs)]
     return part
 
 

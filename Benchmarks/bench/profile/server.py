@@ -1,15 +1,12 @@
 """Where the server's time for a task goes, from its INSERT to its end: by statement, and what lies between the statements."""
 
-import dataclasses
 import json
 
 from bench import draining, processes
 from bench import worker as hark
+from bench.counting import on_counting_server
 from bench.report import Part, number
-from bench.server import Server
 
-# What is counted by the extension is a statement with its row triggers. The bell, which is put off to the commit, the commit itself and the protocol are not.
-SETTINGS = {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track": "top"}
 INSERT = "insert into hark.tasks (function, args) values ('noop', %s)"
 # The words that tell the worker's statements.
 WORDS = {"claim": "attempt = t.attempt +", "complete": "insert into hark.tasks_finished"}
@@ -17,12 +14,9 @@ WORDS = {"claim": "attempt = t.attempt +", "complete": "insert into hark.tasks_f
 
 def run(bench):
     inserts = 200 if bench.quick else 20_000
-    with Server(bench.place, settings=SETTINGS) as server:
-        with server.connect() as connection:
-            connection.execute("create extension pg_stat_statements")
-        with_statistics = dataclasses.replace(bench, server=server)
-        inserted = _inserts(with_statistics, inserts)
-        drained = _drain(with_statistics, bench.tasks)
+    with on_counting_server(bench) as counting:
+        inserted = _inserts(counting, inserts)
+        drained = _drain(counting, bench.tasks)
     part = Part(
         "profile.server", "The server's time for one task",
         f"For one task, of {inserts:,} that are inserted one a transaction while nobody sleeps, and of {bench.tasks:,} that one worker drains. By pg_stat_statements, which itself costs a little; CPU: of all processes "

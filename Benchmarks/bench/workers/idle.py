@@ -1,14 +1,12 @@
 """What a worker costs that has nothing to do: CPU time, memory, sessions, and what it asks of the server."""
 
-import dataclasses
 import subprocess
 import time
 
 from bench import floor, machine, processes
 from bench import worker as hark
-from bench.profile.server import SETTINGS
+from bench.counting import on_counting_server
 from bench.report import Part, Target, disturbance, number
-from bench.server import Server
 from bench.waiting import wait_until_settled
 
 POLL = 5
@@ -18,11 +16,8 @@ SETTLING = 3
 
 def run(bench):
     seconds = 6 if bench.quick else 30
-    # One that counts every statement. It has no count of transactions to go by: pg_stat_database learns late, or never, of those that touch no table.
-    with Server(bench.place, settings=SETTINGS) as server:
-        with server.connect() as connection:
-            connection.execute("create extension pg_stat_statements")
-        counting = dataclasses.replace(bench, server=server)
+    # Statements and not transactions: pg_stat_database learns late, or never, of those that touch no table.
+    with on_counting_server(bench) as counting:
         runs = {"C floor": _floor(counting, seconds), "hark": _hark(counting, seconds)}
     part = Part(
         "workers.idle", f"Idle: {seconds} s with nothing to do",

@@ -5,7 +5,7 @@ import time
 from bench import machine
 from bench import worker as hark
 from bench.report import Part, Target, disturbance, spread
-from bench.waiting import wait_until
+from bench.waiting import wait_until, wait_until_settled
 
 TASKS = 20
 
@@ -45,8 +45,8 @@ def _once(bench):
         began = time.time()
         with hark.Worker(bench, database, slots=TASKS) as worker:
             fresh = claimed(1, worker.check) - began
-            # What it said to the server is answered, and its functions run.
-            time.sleep(0.3)
+            # Until the answer has come and its functions run.
+            wait_until_settled(worker.pid)
             began = time.time()
             worker.kill()
         with hark.Worker(bench, database, slots=TASKS) as worker:
