@@ -6,13 +6,14 @@
 -- through the sync, so that commits queue up one behind the other. 64 inserting clients fall to a fifth of their speed.
 -- Awake workers need no bell: they look for the next task when they have written the last outcome.
 --
--- Two advisory locks for each bucket (a queue's name hashed to 0..255; two queues in one bucket only ring too often):
+-- Three advisory locks for each bucket (a queue's name hashed to 0..255; two queues in one bucket only ring too often):
 --
---   SLEEP   is held shared, for the session, by each worker that sleeps and could run what comes.
---   SILENT  is held shared, to the end of its transaction, by whoever makes a task ready.
+--   SLEEP    is held shared, for the session, by each worker that sleeps and could run what comes.
+--   SLEEPER  is held by the same worker and has its number, so that it can be told from the others.
+--   SILENT   is held shared, to the end of its transaction, by whoever makes a task ready.
 --
 --   who makes a task ready, at commit              a worker that found nothing to do
---   1. take SILENT; if it cannot be had, ring      a. take SLEEP
+--   1. take SILENT; if it cannot be had, ring      a. take SLEEP, then SLEEPER
 --   2. is SLEEP free? if not, ring                 b. is SILENT free?
 --   3. commit; SILENT goes with the transaction    c. claim once more
 --                                                  d. SILENT was free and nothing claimed: sleep
@@ -24,16 +25,28 @@
 --
 -- Locks are not subject to MVCC, so this holds for a writer under REPEATABLE READ too; a flag in a table would not.
 --
+-- Only one sleeper is rung, another one for each transaction, however many there are; the rest sleep on. That takes nothing
+-- from the proof, because a ring is a duty: who is rung looks, and passes the ring on (pass_on.sql) to two more when the look
+-- filled its last slot, or when it cannot look: it is full, it drains, its work connection is gone. It looks first whether
+-- there is anything left, so the last one rings nobody. hark.workers only says whose SLEEPER to try. When none is found
+-- (a worker between its two locks, a snapshot from before it came), everybody is rung, and that is no duty.
+-- A worker that dies with a ring in its socket costs one poll interval. One that is frozen is heard of no more: after 10 s it
+-- is not rung.
+--
+-- The same for what is due later: whoever is rung for it sets its timer, and of those that find it by their polls only the
+-- eldest sleeper does (hark.keeps_time). A worker that is full passes that on, too.
+--
 -- The trigger is deferred to commit: 1 to 3 then take microseconds, however long the transaction was open, and the
 -- question is who sleeps now, not who slept when the row was inserted.
 --
 -- What an INSERT pays is counted in microseconds. So its trigger has no WHEN clause, which PostgreSQL would read anew for
--- each statement; and nothing remembers that another row of the transaction has asked the same: that would cost a single
--- row more than asking again costs each of many.
+-- each statement; and only a ring is remembered to the end of the transaction: to remember the silent answer would cost a
+-- single row more than asking again costs each of many.
 --
 -- `set constraints all immediate` does 1 and 2 at the INSERT, and PREPARE TRANSACTION long before the commit; SILENT is
 -- then held until the end. A worker that meets it asks again ever less often, at last with its polls, and says that it
--- polls. A task that did not ring is found by one or the other; everything that comes after a rings.
+-- polls. A task that did not ring is found by one or the other; everything that comes after a rings. A task that did ring rang
+-- who slept at its INSERT; if that worker is gone at the commit, the polls find it.
 --
 -- Nobody can block an insert by holding the locks: SLEEP and SILENT are only ever tried, and what cannot be had rings.
 -- The numbers of the lock classes are random, to stay clear of an application's own advisory locks.
@@ -42,6 +55,7 @@
 -- `set hark.bell = off`: for a bulk load, or for two-phase commit (PREPARE TRANSACTION fails after a NOTIFY).
 
 create function hark.sleep_class() returns integer language sql immutable parallel safe as 'select 1806433741';
+create function hark.sleeper_class() returns integer language sql immutable parallel safe as 'select 1392071846';
 create function hark.silent_class() returns integer language sql immutable parallel safe as 'select 1273690251';
 
 -- The lock number and the channel of a queue's bell: 0 to 255, few enough that one transaction with tasks for every
@@ -56,10 +70,48 @@ create function hark.nobody_sleeps(bucket integer) returns boolean language sql 
 create function hark.take_silent(bucket integer) returns boolean language sql as
   'select pg_try_advisory_xact_lock_shared(hark.silent_class(), bucket)';
 
--- The one place that decides whether and whom to ring: everybody on channel hark_bell_<bucket>, with the queue as payload.
+-- The SLEEPER lock of a worker in a bucket.
+create function hark.sleeper(worker integer, bucket integer) returns integer language sql immutable parallel safe as
+  'select (worker & 8388607) * 256 + bucket';
+
+create function hark.is_asleep(worker integer, bucket integer) returns boolean language sql as $$
+  select case when pg_try_advisory_lock_shared(hark.sleeper_class(), hark.sleeper(worker, bucket))
+    then not pg_advisory_unlock_shared(hark.sleeper_class(), hark.sleeper(worker, bucket)) else true end
+$$;
+
+-- The one place that decides whom to ring: so many sleepers of this queue, each on its own channel hark_worker_<id> with the
+-- payload 'bell <queue>'. If none can be found, or for "workers => 0": everybody, on channel hark_bell_<bucket> with the queue
+-- as payload. One transaction rings the same ones again, another one others.
+--
+-- SECURITY DEFINER, because who enqueues may not read hark.workers.
+create function hark.ring(queue text, workers integer default 1, except_worker integer default null) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  worker integer;
+  left_to_ring integer := workers;
+begin
+  if workers > 0 then
+    for worker in
+      select w.id from hark.workers w
+      where w.id is distinct from except_worker and ring.queue = any (w.queues) and w.beat_at > now() - 2 * hark.grace()
+      order by hashint8extended(w.id, txid_current())
+    loop
+      if hark.is_asleep(worker, hark.bucket(ring.queue)) then
+        perform pg_notify('hark_worker_' || worker, 'bell ' || ring.queue);
+        left_to_ring := left_to_ring - 1;
+        exit when left_to_ring = 0;
+      end if;
+    end loop;
+  end if;
+  if left_to_ring = workers then
+    perform pg_notify('hark_bell_' || hark.bucket(ring.queue), ring.queue);
+  end if;
+end $$;
+
+-- The one place that decides whether to ring.
 --
 -- A task that is not due yet rings too when it is due within a minute, the longest poll interval that a worker may
--- have: sleepers must set their timers anew. Later ones they find by themselves.
+-- have: a sleeper must set its timer anew. Later ones they find by themselves.
 create function hark.bell() returns trigger language plpgsql as $$
 begin
   if NEW.state <> 'ready' then
@@ -69,8 +121,9 @@ begin
   end if;
   if current_setting('hark.bell', true) is distinct from 'off'
     and not (hark.take_silent(hark.bucket(NEW.queue)) and hark.nobody_sleeps(hark.bucket(NEW.queue)))
+    and current_setting('hark.rung', true) is distinct from NEW.queue
   then
-    perform pg_notify('hark_bell_' || hark.bucket(NEW.queue), NEW.queue);
+    perform hark.ring(NEW.queue), set_config('hark.rung', NEW.queue, true);
   end if;
   return null;
 end $$;

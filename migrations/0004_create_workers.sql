@@ -132,4 +132,13 @@ begin
   perform set_config('hark.worker', caller, true);
 end $$;
 
+-- Whether a worker is to wake for the scheduled tasks of a queue that it was not rung for: no elder one sleeps.
+create function hark.keeps_time(worker integer, queue text) returns boolean
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+  select not exists (
+    select from hark.workers w
+    where w.id < worker and keeps_time.queue = any (w.queues) and w.beat_at > now() - 2 * hark.grace()
+      and hark.is_asleep(w.id, hark.bucket(keeps_time.queue)))
+$$;
+
 insert into hark.migrations (name, compatible) values ('0004_create_workers', false);

@@ -17,7 +17,7 @@ from bench import machine, report
 from bench.server import Server
 
 # Each is a module of this package with PARTS, in the order in which they are run, each of which has `run(bench)` and returns one table; and `versions()`.
-NAMES = ["queue", "latency", "insert", "claims", "workers", "profile", "python"]
+NAMES = ["queue", "latency", "insert", "claims", "workers", "scale", "profile", "python"]
 
 
 @dataclasses.dataclass

@@ -10,9 +10,9 @@ SETTINGS = {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statement
 
 
 @contextlib.contextmanager
-def on_counting_server(bench):
+def on_counting_server(bench, settings=None):
     """The same bench, on a server of its own; the extension is in the database postgres, and counts for all."""
-    with Server(bench.place, settings=SETTINGS) as server:
+    with Server(bench.place, settings=SETTINGS | (settings or {})) as server:
         with server.connect() as connection:
             connection.execute("create extension pg_stat_statements")
         yield dataclasses.replace(bench, server=server)

@@ -33,13 +33,14 @@ def database(bench):
 class Worker:
     """A worker that runs as long as the block does. It must end well, or the figures are not worth anything."""
 
-    def __init__(self, bench, database, *, slots, queues=("default",), functions=None, python=None, server=None):
-        """slots: of each queue. functions: a directory with executables."""
+    def __init__(self, bench, database, *, slots, queues=("default",), functions=None, python=None, server=None, name=None, poll=None):
+        """slots: of each queue. functions: a directory with executables. name, poll: as in a configuration."""
         self._was_killed = False
         self.interpreters = python["interpreters"] if python else 0
         self._directory = tempfile.TemporaryDirectory(prefix="worker-", dir=bench.place)
         self._log = f"{self._directory.name}/log"
         lines = [f"database = {json.dumps((server or bench.server).url(database))}", 'task_log = "failures"', 'drain_timeout = "1s"']
+        lines += [f"{key} = {json.dumps(value)}" for key, value in {"name": name, "poll_interval": poll}.items() if value]
         if functions:
             lines.append(f"functions_directory = {json.dumps(functions)}")
         for queue in queues:

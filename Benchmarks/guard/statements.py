@@ -25,8 +25,8 @@ def figures(world):
     # Beside a second worker, which lives.
     for name in ("lanes", "next_due", "suspects"):
         with world.session() as session, Session(world, session.database):
-            value = session.worker if name == "suspects" else ["default"]
-            found[f"{name}.buffers"] = Figure(_median(lambda it: it.buffers(name, value), session), "buffers per call", world.by)
+            values = {"lanes": [["default"]], "next_due": [["default"], [True], session.worker], "suspects": [session.worker]}[name]
+            found[f"{name}.buffers"] = Figure(_median(lambda it: it.buffers(name, *values), session), "buffers per call", world.by)
     for name, asleep in {"insert.buffers": False, "insert_with_bell.buffers": True}.items():
         found[name] = Figure(_insert(world, asleep), "buffers per task, one at a time", world.by)
     return found | _log(world)
@@ -77,10 +77,10 @@ def _insert(world, asleep):
     with world.session() as session:
         signal = session.signal
         bucket = session.execute("buckets", ["default"], on=signal)[0][1]
-        signal.execute(f"listen hark_bell_{bucket}")
+        signal.execute(f"listen hark_worker_{session.worker}")
         signal.add_notify_handler(bells.append)
         if asleep:
-            session.execute("arm", [bucket], on=signal)
+            session.execute("arm", [bucket], session.worker, on=signal)
         # What a session has done is counted when it ends, or at the end of its next transaction after a second.
         time.sleep(1.1)
         for connection in (session.connection, signal):

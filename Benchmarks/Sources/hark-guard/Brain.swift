@@ -40,7 +40,7 @@ struct Brain {
             switch action {
             case .connect(.signal, _): events.append(.joined(worker: 1, renewed: false))
             case .connect(.work, _): events.append(.workConnected)
-            case .trip(let trip): events.append(.tripped(answer(to: trip)))
+            case .trip(let trip): events.append(.tripped(trip: trip.number, answer(to: trip)))
             case .run(let tasks):
                 for start in stride(from: 0, to: tasks.count, by: Self.batch) {
                     events.append(.finished(tasks[start..<min(start + Self.batch, tasks.count)].map { ($0.claim, .completed(result: nil)) }))

@@ -45,23 +45,29 @@ def rates(bench, server, clients, kinds, seconds, repetitions):
 
 
 def _sample(bench, server, database, connection, kind, clients, seconds):
-    script = pathlib.Path(bench.place, "insert.sql")
-    script.write_text(INSERT)
     connection.execute(DROP)
     connection.execute(CREATE[kind])
     connection.execute("delete from hark.tasks where state <> 'running'")
     connection.execute("vacuum hark.tasks")
     connection.execute("checkpoint")
     others = machine.Disturbance()
+    rate = insert(bench, server, database, clients, seconds)
+    # Until nobody counts the sessions that have just ended, they would seem to be somebody else's.
+    wait_until_settled(server.pid)
+    return {"rate": rate, "disturbance": others.share()}
+
+
+def insert(bench, server, database, clients, seconds):
+    """Rows a second."""
+    script = pathlib.Path(bench.place, "insert.sql")
+    script.write_text(INSERT)
     host, port, user, _ = server.arguments(database)
     command = [server.program("pgbench"), "-n", "-f", script, "-c", clients, "-j", 2, "-T", max(round(seconds), 1), "-M", "prepared", "-h", host, "-p", port, "-U", user, database]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     rate = re.search(r"^tps = ([\d.]+)", done.stdout, re.MULTILINE)
     if done.returncode != 0 or not rate:
         raise SystemExit(f"pgbench failed:\n{done.stdout}{done.stderr}")
-    # Until nobody counts the sessions that have just ended, they would seem to be somebody else's.
-    wait_until_settled(server.pid)
-    return {"rate": float(rate[1]), "disturbance": others.share()}
+    return float(rate[1])
 
 
 def ratios(taken, kind, to):

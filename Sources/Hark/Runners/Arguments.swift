@@ -4,9 +4,24 @@ import FoundationEssentials
 struct ArgumentList<each Argument: Decodable & Sendable>: Decodable, Sendable {
     let values: (repeat each Argument)
 
+    /// - Parameter json: as the database gives it, without a blank in front.
+    init(json: [UInt8]) throws {
+        // For a function without parameters a decoder would be most of the work.
+        if Self.count == 0, json.first == UInt8(ascii: "{") || json.elementsEqual("[]".utf8) {
+            values = (repeat try Self.none((each Argument).self))
+        } else {
+            self = try JSON.decode(Self.self, json)
+        }
+    }
+
+    private static var count: Int {
+        var count = 0
+        for _ in repeat (each Argument).self { count += 1 }
+        return count
+    }
+
     init(from decoder: any Decoder) throws {
-        var expected = 0
-        for _ in repeat (each Argument).self { expected += 1 }
+        let expected = Self.count
         if expected == 0, (try? decoder.singleValueContainer().decode(JSONShape.self)) == .object {
             // A function without parameters may be called with {} too.
             values = (repeat try Self.none((each Argument).self))

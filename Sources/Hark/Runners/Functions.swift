@@ -34,7 +34,7 @@ public struct Functions: Sendable {
         _ name: String, _ body: @escaping @Sendable (TaskContext, repeat each Argument) async throws -> Value
     ) {
         bodies[name] = { context, args in
-            let list = try ArgumentError.fitting(name, args) { try JSON.decode(ArgumentList<repeat each Argument>.self, args) }
+            let list = try ArgumentError.fitting(name, args) { try ArgumentList<repeat each Argument>(json: args) }
             return try JSON.result(name, try await body(context, repeat each list.values))
         }
     }
@@ -44,7 +44,7 @@ public struct Functions: Sendable {
         _ name: String, _ body: @escaping @Sendable (TaskContext, repeat each Argument) async throws -> Void
     ) {
         bodies[name] = { context, args in
-            let list = try ArgumentError.fitting(name, args) { try JSON.decode(ArgumentList<repeat each Argument>.self, args) }
+            let list = try ArgumentError.fitting(name, args) { try ArgumentList<repeat each Argument>(json: args) }
             try await body(context, repeat each list.values)
             return nil
         }
@@ -74,19 +74,27 @@ public struct Functions: Sendable {
     }
 }
 
-/// Codable at the edges.
+/// Codable at the edges. One decoder and one encoder for all: neither is changed once it is made.
 enum JSON {
-    static func decode<Value: Decodable>(_ type: Value.Type, _ bytes: [UInt8]) throws -> Value {
+    private static let decoder = {
         let decoder = JSONDecoder()
         decoder.dateDecodingStrategy = .iso8601
-        return try decoder.decode(type, from: Data(bytes))
+        return decoder
+    }()
+
+    private static let encoder = {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .withoutEscapingSlashes
+        encoder.dateEncodingStrategy = .iso8601
+        return encoder
+    }()
+
+    static func decode<Value: Decodable>(_ type: Value.Type, _ bytes: [UInt8]) throws -> Value {
+        try decoder.decode(type, from: Data(bytes))
     }
 
     /// The JSON text of a result.
     static func result(_ function: String, _ value: some Encodable) throws -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = .withoutEscapingSlashes
-        encoder.dateEncodingStrategy = .iso8601
         do {
             return [UInt8](try encoder.encode(value))
         } catch {

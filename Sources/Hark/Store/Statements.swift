@@ -35,6 +35,7 @@ enum SQL {
     static let arm = statement("arm")
     static let quiet = statement("quiet")
     static let disarm = statement("disarm")
+    static let passOn = statement("pass_on")
     static let notify = statement("notify")
 
     static let enqueue = statement("enqueue")

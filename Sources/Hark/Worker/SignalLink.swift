@@ -9,17 +9,19 @@ internal import PQ
 /// that must come back. Only after that does the worker count as listening, and make its first claim.
 struct SignalLink: Sendable {
     enum Message: Sendable {
-        case bell(queue: String)
+        /// `everybody`: the other workers of the bucket have heard it too.
+        case bell(queue: String, everybody: Bool)
         case cancel(task: Int64)
         case proof(nonce: UInt64)
 
         init?(_ notification: PQ.Notification) {
             if notification.channel.hasPrefix("hark_bell_") {
-                self = .bell(queue: notification.payload)
+                self = .bell(queue: notification.payload, everybody: true)
                 return
             }
-            let words = notification.payload.split(separator: " ")
+            let words = notification.payload.split(separator: " ", maxSplits: 1)
             switch (words.first, words.count) {
+            case ("bell", 2): self = .bell(queue: String(words[1]), everybody: false)
             case ("cancel", 2): if let id = Int64(words[1]) { self = .cancel(task: id) } else { return nil }
             case ("proof", 2): if let nonce = UInt64(words[1]) { self = .proof(nonce: nonce) } else { return nil }
             default: return nil
@@ -111,7 +113,7 @@ struct SignalLink: Sendable {
 
     func arm(_ queues: [String]) async throws -> Bool {
         let buckets = Parameter.int32Array(buckets(of: queues))
-        let answers = try await connection.pipeline([[Query(SQL.arm, [buckets])], [Query(SQL.quiet, [buckets])]])
+        let answers = try await connection.pipeline([[Query(SQL.arm, [buckets, .int32(worker)])], [Query(SQL.quiet, [buckets])]])
         do {
             _ = try answers[0][0].get()
             return try answers[1][0].get().first?.bool(0) ?? false
@@ -123,6 +125,10 @@ struct SignalLink: Sendable {
     }
 
     func disarm() async throws { _ = try await connection.execute(SQL.disarm) }
+
+    func passOn(_ queues: [String], toEverybody: Bool) async throws {
+        _ = try await connection.execute(SQL.passOn, [.textArray(queues), .int32(worker), .bool(toEverybody)])
+    }
 
     func isQuiet(_ queues: [String]) async throws -> Bool {
         try await connection.execute(SQL.quiet, [.int32Array(buckets(of: queues))]).first?.bool(0) ?? false
@@ -137,17 +143,19 @@ struct SignalLink: Sendable {
 
 /// What the sessions of a worker are set to.
 enum SessionSetup {
-    /// Dead peers are noticed from the server's side too, so that their locks do not outlive them by hours.
+    /// Dead peers are noticed from the server's side too, so that their locks do not outlive them by hours. Plans must not depend on
+    /// statistics.
     private static let common = [
         "set hark.worker = on", "set search_path = pg_catalog", "set default_transaction_isolation = 'read committed'", "set tcp_keepalives_idle = 10",
-        "set tcp_keepalives_interval = 5", "set tcp_keepalives_count = 3", "set tcp_user_timeout = 15000",
+        "set tcp_keepalives_interval = 5", "set tcp_keepalives_count = 3", "set tcp_user_timeout = 15000", "set jit = off",
+        "set enable_seqscan = off", "set plan_cache_mode = force_generic_plan",
         // PostgreSQL 14 and later; the session of an idle worker is meant to be idle.
         "select set_config(name, '0', false) from pg_settings where name = 'idle_session_timeout'",
     ]
     /// The bell's locks are only ever held for microseconds by others; whoever holds one for longer is not one of us.
     static let signal = common + ["set lock_timeout = '100ms'"]
-    /// Plans must not depend on statistics; a claim must not wait for ever behind an ALTER TABLE.
-    static let work = common + ["set jit = off", "set enable_seqscan = off", "set plan_cache_mode = force_generic_plan", "set lock_timeout = '20s'"]
+    /// A claim must not wait for ever behind an ALTER TABLE.
+    static let work = common + ["set lock_timeout = '20s'"]
 }
 
 extension Conninfo {

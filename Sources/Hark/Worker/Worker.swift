@@ -33,10 +33,10 @@ public actor Worker: Service {
     private var employed: [(runner: any Runner, life: Task<Void, Never>)] = []
 
     private var signal: SignalLink?
-    private var work: Connection?
-    /// What speaks on `work`, as long as we have that and a number.
-    private var store: Store?
+    private var work: WorkLink?
     private var workerID: Int32?
+    /// What the statements need to know of us, once we have a number.
+    private var identity: Store.Worker?
     /// Our row was gone, and the brain does not know yet.
     private var isRenewed = false
     private var alarm: (at: Duration, timer: PQ.Timer)?
@@ -118,7 +118,7 @@ public actor Worker: Service {
         }
         runners = newRunners
         runnerOf = Self.byFunction(runners)
-        makeStore()
+        identify()
         tell(.configured(WorkerState.Settings(options, functions: Set(runnerOf.keys), modules: Self.modules(runners))))
     }
 
@@ -149,7 +149,7 @@ public actor Worker: Service {
         alarm = nil
         await signal?.connection.close()
         await work?.close()
-        (signal, work, store) = (nil, nil, nil)
+        (signal, work) = (nil, nil)
     }
 
     /// Waits for the runners, but not for ever: a Swift function cannot be ended by force. Its task was given back.
@@ -212,6 +212,8 @@ public actor Worker: Service {
         case .trip(let trip): begin { await $0.perform(trip) }
         case .arm(let queues): begin { await $0.arm(queues) }
         case .disarm: begin { await $0.disarm() }
+        // If it fails the connection is gone, and the polls of the others find what is left.
+        case .passOn(let queues, let everybody): begin { try? await $0.signal?.passOn(queues, toEverybody: everybody) }
         case .askQuiet(let queues): begin { await $0.askQuiet(queues) }
         case .beat(let beat): begin { try? await $0.signal?.beat(beat) }
         case .run(let tasks): start(tasks)
@@ -274,7 +276,7 @@ public actor Worker: Service {
             throw PostgresError(message: "the configuration has changed while the worker connected")
         }
         signal = link
-        makeStore()
+        identify()
         telemetry(.joined(worker: link.worker))
         let renewed = isRenewed
         isRenewed = false
@@ -288,21 +290,23 @@ public actor Worker: Service {
     }
 
     private func connectWork() async throws {
-        let identity = ConnectionBox()
-        let connection = try await Connection.connect(
-            options.database.asWorker(named: options.name), on: loop, timeout: .seconds(10),
-            options: ConnectionOptions(prepared: !isPooled, setup: isPooled ? [] : SessionSetup.work, ahead: 1),
-            onClosed: { [weak self] error in self?.post { $0.lostWork(identity.value, "\(error)") } })
+        let (database, loop) = (options.database.asWorker(named: options.name), loop)
+        let session = ConnectionOptions(prepared: !isPooled, setup: isPooled ? [] : SessionSetup.work, ahead: 1)
+        let connect = { @Sendable (onClosed: @escaping @Sendable (PostgresError) -> Void) in
+            try await Connection.connect(database, on: loop, timeout: .seconds(10), options: session, onClosed: onClosed)
+        }
+        let box = ConnectionBox()
+        let connection = try await connect { [weak self] error in self?.post { $0.lostWork(box.value, "\(error)") } }
         guard !hasEnded else { return await connection.close() }
-        identity.value = ObjectIdentifier(connection)
-        work = connection
-        makeStore()
+        box.value = ObjectIdentifier(connection)
+        work = WorkLink(connection) { closed in try await connect { _ in closed() } }
         tell(.workConnected)
     }
 
     private func lostWork(_ id: ObjectIdentifier?, _ reason: String) {
-        guard let work, ObjectIdentifier(work) == id else { return }
+        guard let work, ObjectIdentifier(work.first) == id else { return }
         self.work = nil
+        Task { await work.close() }
         tell(.disconnected(.work, reason: reason))
     }
 
@@ -315,8 +319,7 @@ public actor Worker: Service {
         case .work:
             let old = work
             work = nil
-            // Asking the server to stop goes over a connection of its own, which may hang like the other one.
-            if let old { Task { try? await old.cancelRunning() } }
+            old?.cancelRunning()
             await old?.close()
         }
         tell(.disconnected(link, reason: reason))
@@ -324,7 +327,7 @@ public actor Worker: Service {
 
     private func heard(_ message: SignalLink.Message) {
         switch message {
-        case .bell(let queue): tell(.bell(queue: queue))
+        case .bell(let queue, let everybody): tell(.bell(queue: queue, everybody: everybody))
         case .cancel(let task): tell(.cancelRequested(task: task))
         case .proof(let nonce): tell(.proof(nonce: nonce))
         }
@@ -332,38 +335,30 @@ public actor Worker: Service {
 
     // MARK: - Round trips
 
-    private func makeStore() {
-        guard let work, let workerID else { return }
-        store = Store(
-            connection: work,
-            worker: Store.Worker(
-                id: workerID, queues: options.queues.map(\.name), functions: runnerOf.keys.sorted(),
-                modules: Self.modules(runners), functionPolicies: options.functionPolicies, queuePolicies: options.queuePolicies,
-                unknownFunctionGrace: options.unknownFunctionGrace),
-            isPooled: isPooled)
+    private func identify() {
+        identity = workerID.map {
+            Store.Worker(
+                id: $0, queues: options.queues.map(\.name), functions: runnerOf.keys.sorted(), modules: Self.modules(runners),
+                functionPolicies: options.functionPolicies, queuePolicies: options.queuePolicies, unknownFunctionGrace: options.unknownFunctionGrace)
+        }
     }
 
     private func perform(_ trip: Trip) async {
-        let connection = work
+        let link = work
         if trip.rescue.contains(where: \.processGone) {
             let ended = await Leftovers.end()
             if ended > 0 { telemetry(.trouble("\(ended) \(ended == 1 ? "process" : "processes") of a worker that died here still ran, and \(ended == 1 ? "was" : "were") killed")) }
         }
-        guard let store, let connection else { return tell(.tripFailed(.connectionLost("not connected"))) }
-        // Lost while we waited: the brain knows, and may have another trip under way on the next one.
-        guard work === connection else { return }
+        // What was dropped meanwhile the brain counts as lost: an answer that comes late is not heard.
+        guard let identity, let link else { return tell(.tripFailed(trip: trip.number, .connectionLost("not connected"))) }
         do {
-            let result = try await store.perform(trip)
-            // Dropped meanwhile: the brain counts on nothing that was under way on it.
-            guard work === connection else { return }
-            tell(.tripped(result))
+            tell(.tripped(trip: trip.number, try await link.perform(trip, for: identity, isPooled: isPooled)))
         } catch let error as PostgresError {
-            guard work === connection || work == nil else { return }
-            tell(.tripFailed(TripFailure(error)))
+            tell(.tripFailed(trip: trip.number, TripFailure(error)))
             // The server, or a pooler, may have said so on a connection that is still there.
-            if error.isConnectionLost, work === store.connection { await drop(.work, error.description) }
+            if error.isConnectionLost, work === link { await drop(.work, error.description) }
         } catch {
-            tell(.tripFailed(.other("\(error)")))
+            tell(.tripFailed(trip: trip.number, .other("\(error)")))
         }
     }
 
@@ -387,7 +382,7 @@ public actor Worker: Service {
     private func leave() async {
         if let workerID {
             // Without a row to leave, rescue tidies up after us.
-            if let signal { try? await signal.leave() } else if let work { _ = try? await work.execute(SQL.unregister, [.int32(workerID)]) }
+            if let signal { try? await signal.leave() } else if let work { _ = try? await work.first.execute(SQL.unregister, [.int32(workerID)]) }
         }
         tell(.left)
     }

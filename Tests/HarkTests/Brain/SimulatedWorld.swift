@@ -71,7 +71,7 @@ struct SimulatedWorld {
     private var line = 0
     private var underWay: [Trip] = []
     private var lastArrival = Duration.zero
-    /// How many trips were sent behind another.
+    /// How many trips were sent behind, or beside, another.
     private(set) var ahead = 0
     let faults: Bool
     let calm: Bool
@@ -210,7 +210,7 @@ struct SimulatedWorld {
         case .arrive(let trip, let failure, let line):
             // What was under way on a connection that is gone is nobody's.
             guard line == self.line else { return }
-            underWay.removeFirst()
+            underWay.removeAll { $0.number == trip.number }
             try arrive(trip, failure)
         case .arm(let queues):
             guard up[.signal] == true else { return }
@@ -261,11 +261,11 @@ struct SimulatedWorld {
     private mutating func deliverBell(_ queue: String) {
         guard up[.signal] == true else { return }
         bellsInFlight += 1
-        plan(latency(), .event(.bell(queue: queue)))
+        plan(latency(), .event(.bell(queue: queue, everybody: Bool.random(using: &random))))
     }
 
     private mutating func arrive(_ trip: Trip, _ failure: TripFailure?) throws {
-        guard up[.work] == true else { return try tell(.tripFailed(.connectionLost("cut"))) }
+        guard up[.work] == true else { return try tell(.tripFailed(trip: trip.number, .connectionLost("cut"))) }
         if let failure {
             if case .connectionLost = failure {
                 up[.work] = false
@@ -274,7 +274,7 @@ struct SimulatedWorld {
                 plan(latency(), .event(.disconnected(.work, reason: "cut")))
             }
             asleep = false
-            return try tell(.tripFailed(failure))
+            return try tell(.tripFailed(trip: trip.number, failure))
         }
         let result = try perform(trip)
         // Our own notification comes back, unless the listener has gone deaf.
@@ -282,7 +282,7 @@ struct SimulatedWorld {
             plan(latency(), .event(.proof(nonce: nonce)))
         }
         confirmed.formUnion(result.written)
-        try tell(.tripped(result))
+        try tell(.tripped(trip: trip.number, result))
     }
 
     /// The database's side of a round trip.
@@ -389,15 +389,17 @@ struct SimulatedWorld {
                 try check(trip)
                 if !underWay.isEmpty { ahead += 1 }
                 underWay.append(trip)
-                lastArrival = max(now + latency(), lastArrival)
-                plan(lastArrival - now, .arrive(trip, trip.writes.isEmpty && trip.look == nil ? nil : fault(), line: line))
+                // Behind the other on its connection, or on one beside it.
+                let arrival = Bool.random(using: &random) ? now + latency() : max(now + latency(), lastArrival)
+                lastArrival = max(arrival, lastArrival)
+                plan(arrival - now, .arrive(trip, trip.writes.isEmpty && trip.look == nil ? nil : fault(), line: line))
             case .arm(let queues):
                 plan(latency(), .arm(Set(queues)))
             case .disarm:
                 asleep = false
                 plan(latency(), .disarm)
             case .askQuiet(let queues): plan(latency(), .quiet(Set(queues)))
-            case .beat, .report(.trouble), .report(.late): break
+            case .beat, .passOn, .report(.trouble), .report(.late): break
             case .run(let tasks): for task in tasks { begin(task) }
             case .stop(let claim, let reason): stop(claim, reason)
             case .leave: plan(latency(), .left)

@@ -16,7 +16,7 @@ struct SuspendTests {
         result.stillRegistered = true
         result.claimed = [ClaimedTask(claim: claim, queue: "default", function: "f", args: [])]
         brain.settings.functions = ["f"]
-        _ = brain.handle(.tripped(result), now: .seconds(1))
+        _ = brain.handle(.tripped(trip: 1, result), now: .seconds(1))
     }
 
     /// Answers every round trip that is under way, and those that follow from the answer.
@@ -28,7 +28,7 @@ struct SuspendTests {
             var result = TripResult()
             result.stillRegistered = trip.beat == nil ? nil : true
             result.written = Set(trip.writes.map(\.claim))
-            _ = brain.handle(.tripped(result), now: now)
+            _ = brain.handle(.tripped(trip: trip.number, result), now: now)
         }
         return written
     }
@@ -46,7 +46,7 @@ struct SuspendTests {
         _ = brain.handle(.finished([(claim, .completed(result: nil))]), now: .seconds(3_602))
         #expect(answer(at: .seconds(3_602)) == [])
         // An old notification that was in the socket all the time proves nothing.
-        _ = brain.handle(.bell(queue: "default"), now: .seconds(3_602))
+        _ = brain.handle(.bell(queue: "default", everybody: false), now: .seconds(3_602))
         #expect(answer(at: .seconds(3_602)) == [])
         _ = brain.handle(.proof(nonce: nonce), now: .seconds(3_603))
         #expect(answer(at: .seconds(3_603)) == [claim])
@@ -67,12 +67,13 @@ struct SuspendTests {
     }
 
     @Test("a worker whose row is gone by then stops what it runs: others have it")
-    mutating func replaced() {
+    mutating func replaced() throws {
         _ = answer(at: .seconds(2))
         _ = brain.handle(.resumed(after: .seconds(3_600)), now: .seconds(3_602))
         var result = TripResult()
         result.stillRegistered = false
-        let told = brain.handle(.tripped(result), now: .seconds(3_602))
+        let asked = try #require(brain.trips.first?.trip.number)
+        let told = brain.handle(.tripped(trip: asked, result), now: .seconds(3_602))
         #expect(told.contains { if case .drop(.signal, _) = $0 { true } else { false } })
         _ = brain.handle(.disconnected(.signal, reason: "dropped"), now: .seconds(3_602))
         let renewed = brain.handle(.joined(worker: 2, renewed: true), now: .seconds(3_603))

@@ -181,6 +181,65 @@ struct WorkerStateTests {
         world.run(for: .milliseconds(200))
         #expect(world.stops == [.timeout])
     }
+
+    @Test("who is rung and gets full passes the ring on, once; who finds all that there is does not")
+    func passesOn() {
+        var hands = Hands(slots: 2)
+        hands.run(for: .seconds(2))
+        hands.ready = [1]
+        hands.tell(.bell(queue: "default", everybody: false))
+        hands.run(for: .milliseconds(100))
+        hands.tell(.finished(hands.running.map { ($0.claim, .completed(result: nil)) }))
+        hands.run(for: .seconds(5))
+        #expect(hands.running.map(\.id) == [1])
+        #expect(hands.passed.isEmpty)
+
+        hands.ready = [2, 3, 4]
+        hands.tell(.bell(queue: "default", everybody: false))
+        hands.run(for: .seconds(5))
+        #expect(hands.running.map(\.id) == [1, 2, 3])
+        #expect(hands.passed == ["to two: default"])
+        hands.forget()
+        hands.tell(.bell(queue: "default", everybody: true))
+        hands.run(for: .seconds(5))
+        #expect(hands.passed.isEmpty, "everybody has heard it")
+        hands.tell(.bell(queue: "default", everybody: false))
+        #expect(hands.passed == ["to two: default"], "at once, because it is full")
+    }
+
+    @Test("a ring for a queue in one bucket with ours goes to everybody, or it might come back to us")
+    func foreignRing() {
+        var hands = Hands()
+        hands.run(for: .seconds(2))
+        hands.tell(.bell(queue: "other", everybody: true))
+        #expect(hands.passed.isEmpty)
+        hands.tell(.bell(queue: "other", everybody: false))
+        #expect(hands.passed == ["to everybody: other"])
+    }
+
+    @Test("a worker that cannot claim does not sleep for others, and passes on what it is rung for", arguments: [true, false])
+    func unable(drains: Bool) {
+        var hands = Hands(connects: false)
+        hands.run(for: .seconds(2))
+        hands.tell(drains ? .drain(timeout: .seconds(30)) : .disconnected(.work, reason: "cut"))
+        #expect(hands.actions.contains { if case .disarm = $0 { true } else { false } })
+        hands.tell(.bell(queue: "default", everybody: false))
+        #expect(hands.passed == ["to two: default"])
+    }
+
+    @Test("a worker that is full when a task will be due within a minute passes that on, once")
+    func passesOnTime() {
+        var hands = Hands(slots: 1)
+        hands.run(for: .seconds(2))
+        hands.due = hands.now + .seconds(90)
+        hands.run(for: .seconds(10))
+        hands.ready = [1]
+        hands.tell(.bell(queue: "default", everybody: true))
+        hands.run(for: .seconds(10))
+        #expect(hands.passed.isEmpty)
+        hands.run(for: .seconds(20))
+        #expect(hands.passed == ["to two: default"])
+    }
 }
 
 /// Hands that do at once what the brain says, beside a database in which all goes well.
@@ -195,14 +254,18 @@ private struct Hands: CustomTestStringConvertible {
     /// The tasks that are there to be claimed.
     var ready: [Int64] = []
     var timeout: Duration?
+    /// When the next scheduled one is due.
+    var due: Duration?
     /// What they name.
     var function = "f"
+    /// A connection that was lost is made anew.
+    private let connects: Bool
     private var brain: WorkerState
     /// What the brain will hear, in the order of the moments.
     private var answers: [(at: Duration, event: WorkerEvent)] = []
 
-    init(quiet: Bool = true, slots: Int = 10, modules: Modules = [], seed: UInt64 = 7) {
-        self.quiet = quiet
+    init(quiet: Bool = true, slots: Int = 10, modules: Modules = [], connects: Bool = true, seed: UInt64 = 7) {
+        (self.quiet, self.connects) = (quiet, connects)
         var settings = WorkerState.Settings()
         settings.modules = modules
         settings.queues = [QueueSettings(name: "default", slots: slots)]
@@ -216,6 +279,9 @@ private struct Hands: CustomTestStringConvertible {
     var isAsleep: Bool { actions.contains { if case .report(.asleep) = $0 { true } else { false } } }
     var abandoned: Bool { actions.contains { if case .report(.deaf) = $0 { true } else { false } } }
     var stops: [StopReason] { actions.compactMap { if case .stop(_, let reason) = $0 { reason } else { nil } } }
+    var passed: [String] {
+        actions.compactMap { if case .passOn(let queues, let everybody) = $0 { "to \(everybody ? "everybody" : "two"): \(queues.joined(separator: " "))" } else { nil } }
+    }
     var listeners: [String] { actions.compactMap { if case .report(.listener(let listener)) = $0 { listener.word } else { nil } } }
 
     mutating func forget() { (sent, actions) = ([], []) }
@@ -239,13 +305,13 @@ private struct Hands: CustomTestStringConvertible {
         for action in actions {
             switch action {
             case .connect(.signal, _): answer(.joined(worker: 1, renewed: false))
-            case .connect(.work, _): answer(.workConnected)
+            case .connect(.work, _) where connects || sent.isEmpty: answer(.workConnected)
             case .arm: answer(.armed(quiet: quiet))
             case .askQuiet: answer(.quiet(quiet))
             case .disarm: answer(.disarmed)
             case .trip(let trip):
                 sent.append((now, trip))
-                answer(.tripped(result(of: trip)))
+                answer(.tripped(trip: trip.number, result(of: trip)))
                 if let nonce = trip.proof { answer(.proof(nonce: nonce)) }
             case .run(let tasks): running += tasks
             default: break
@@ -258,7 +324,10 @@ private struct Hands: CustomTestStringConvertible {
     private mutating func result(of trip: Trip) -> TripResult {
         var result = TripResult(stillRegistered: trip.beat == nil ? nil : true, written: Set(trip.writes.map(\.claim)), took: .milliseconds(1))
         for asked in trip.look?.queues ?? [] {
-            if asked.full { result.lanes[asked.queue] = ready.isEmpty ? [] : [0] }
+            if asked.full {
+                result.lanes[asked.queue] = ready.isEmpty ? [] : [0]
+                result.nextDue[asked.queue] = due.map { $0 - now }
+            }
             for id in ready.prefix(asked.room) {
                 result.claimed.append(
                     ClaimedTask(claim: Claim(id: id, token: trip.look?.token ?? 0), queue: asked.queue, function: function, args: [], position: id, timeout: timeout))

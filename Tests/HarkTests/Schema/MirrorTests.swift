@@ -63,8 +63,13 @@ struct MirrorTests {
             let bucket = try #require(try await listener.execute(SQL.buckets, [.textArray(["mail"])]).first?.int(1))
             #expect((0...255).contains(bucket))
             try await listener.script("listen \(Channel.bell(bucket)); listen \(Channel.control(7))")
-            _ = try await listener.execute(SQL.arm, [.int32Array([Int32(bucket)])])
+            _ = try await listener.execute(SQL.arm, [.int32Array([Int32(bucket)]), .int32(7)])
             try await client.script("insert into hark.tasks (function, queue) values ('f', 'mail'), ('f', 'other'), ('f', 'mail')")
+            try await client.script(
+                """
+                insert into hark.workers (id, name, queues) overriding system value values (7, 'seventh', '{mail}');
+                insert into hark.tasks (function, queue) values ('f', 'mail')
+                """)
             try await client.script(
                 """
                 set hark.worker = on;
@@ -72,10 +77,10 @@ struct MirrorTests {
                 set hark.worker = off;
                 update hark.tasks set state = 'cancelled' where state = 'running'
                 """)
-            try await heard.wait(count: 2, "a bell and a request")
-            #expect(heard.all.map { "\($0.channel) \($0.payload)" } == ["\(Channel.bell(bucket)) mail", "\(Channel.control(7)) cancel 4"])
+            try await heard.wait(count: 3, "two bells and a request")
+            #expect(heard.all.map { "\($0.channel) \($0.payload)" } == ["\(Channel.bell(bucket)) mail", "\(Channel.control(7)) bell mail", "\(Channel.control(7)) cancel 5"])
             let read = heard.all.map { SignalLink.Message($0).map { "\($0)" } }
-            #expect(read == [#"bell(queue: "mail")"#, "cancel(task: 4)"])
+            #expect(read == [#"bell(queue: "mail", everybody: true)"#, #"bell(queue: "mail", everybody: false)"#, "cancel(task: 5)"])
             await listener.close()
         }
     }
@@ -125,11 +130,11 @@ struct MirrorTests {
         }
     }
 
-    @Test("the lock classes of workers and of the bell are three different numbers of our own")
+    @Test("the lock classes of workers and of the bell are different numbers of our own")
     func classes() async throws {
         try await withDatabase { _, client in
-            let classes = try await client.execute("select unnest(array[hark.sleep_class(), hark.silent_class(), hark.worker_class()])").map { try $0.int(0) }
-            #expect(Set(classes).count == 3)
+            let classes = try await client.execute("select unnest(array[hark.sleep_class(), hark.sleeper_class(), hark.silent_class(), hark.worker_class()])").map { try $0.int(0) }
+            #expect(Set(classes).count == 4)
             #expect(classes.allSatisfy { $0 > 1_000_000 })
         }
     }

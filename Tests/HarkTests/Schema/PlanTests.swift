@@ -50,6 +50,7 @@ struct PlanTests {
             "promote", ["update tasks", "tasks by tasks_scheduled", "tasks by Tid Scan"],
             ["tasks_scheduled": ["(queue = ", "(run_at <= "]]),
         Expected("next_due", ["tasks by tasks_scheduled"], ["tasks_scheduled": ["(queue = "]]),
+        Expected("pass_on", ["tasks by tasks_ready", "tasks by tasks_scheduled"], ["tasks_ready": ["(queue = "], "tasks_scheduled": ["(queue = ", "(run_at < "]]),
         Expected("unblock", ["update tasks", "tasks by tasks_blocked", "tasks by Tid Scan"], ["tasks_blocked": ["(queue = "]]),
         Expected("expire_blocked", ["update tasks", "tasks by Tid Scan"], whole: ["tasks_blocked"]),
         Expected("strays", ["update tasks", "tasks by Tid Scan"], whole: ["tasks_running"]),

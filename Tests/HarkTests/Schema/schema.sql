@@ -51,8 +51,9 @@ begin
   end if;
   if current_setting('hark.bell', true) is distinct from 'off'
     and not (hark.take_silent(hark.bucket(NEW.queue)) and hark.nobody_sleeps(hark.bucket(NEW.queue)))
+    and current_setting('hark.rung', true) is distinct from NEW.queue
   then
-    perform pg_notify('hark_bell_' || hark.bucket(NEW.queue), NEW.queue);
+    perform hark.ring(NEW.queue), set_config('hark.rung', NEW.queue, true);
   end if;
   return null;
 end $$;
@@ -232,6 +233,18 @@ end $$;
 
 
 --
+-- Name: is_asleep(integer, integer); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.is_asleep(worker integer, bucket integer) RETURNS boolean
+    LANGUAGE sql
+    AS $$
+  select case when pg_try_advisory_lock_shared(hark.sleeper_class(), hark.sleeper(worker, bucket))
+    then not pg_advisory_unlock_shared(hark.sleeper_class(), hark.sleeper(worker, bucket)) else true end
+$$;
+
+
+--
 -- Name: keep_cancelled(); Type: FUNCTION; Schema: hark; Owner: -
 --
 
@@ -251,6 +264,21 @@ begin
   NEW.errors := hark.add_error(NEW.errors, '{"kind": "cancelled", "message": "cancelled on request while it ran"}'::jsonb, OLD.attempt::integer, null::text);
   return NEW;
 end $$;
+
+
+--
+-- Name: keeps_time(integer, text); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.keeps_time(worker integer, queue text) RETURNS boolean
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select not exists (
+    select from hark.workers w
+    where w.id < worker and keeps_time.queue = any (w.queues) and w.beat_at > now() - 2 * hark.grace()
+      and hark.is_asleep(w.id, hark.bucket(keeps_time.queue)))
+$$;
 
 
 SET default_tablespace = '';
@@ -470,6 +498,37 @@ end $$;
 
 
 --
+-- Name: ring(text, integer, integer); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.ring(queue text, workers integer DEFAULT 1, except_worker integer DEFAULT NULL::integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  worker integer;
+  left_to_ring integer := workers;
+begin
+  if workers > 0 then
+    for worker in
+      select w.id from hark.workers w
+      where w.id is distinct from except_worker and ring.queue = any (w.queues) and w.beat_at > now() - 2 * hark.grace()
+      order by hashint8extended(w.id, txid_current())
+    loop
+      if hark.is_asleep(worker, hark.bucket(ring.queue)) then
+        perform pg_notify('hark_worker_' || worker, 'bell ' || ring.queue);
+        left_to_ring := left_to_ring - 1;
+        exit when left_to_ring = 0;
+      end if;
+    end loop;
+  end if;
+  if left_to_ring = workers then
+    perform pg_notify('hark_bell_' || hark.bucket(ring.queue), ring.queue);
+  end if;
+end $$;
+
+
+--
 -- Name: silent_class(); Type: FUNCTION; Schema: hark; Owner: -
 --
 
@@ -485,6 +544,24 @@ CREATE FUNCTION hark.silent_class() RETURNS integer
 CREATE FUNCTION hark.sleep_class() RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$select 1806433741$$;
+
+
+--
+-- Name: sleeper(integer, integer); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.sleeper(worker integer, bucket integer) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$select (worker & 8388607) * 256 + bucket$$;
+
+
+--
+-- Name: sleeper_class(); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.sleeper_class() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$select 1392071846$$;
 
 
 --

@@ -5,21 +5,23 @@ import TestSupport
 
 /// A worker in this process, on a loop of its own, with a record of all that it tells.
 final class TestWorker: Sendable {
+    let name: String
     let worker: Worker
-    let told = Events<TelemetryEvent>()
+    let told: Events<TelemetryEvent>
     private let running: Task<Void, any Error>
 
-    /// Starts it at once. Its functions are `add` (two integers), `noop`, and what `more` adds.
+    /// Starts it at once. Its functions are `add` (two integers), `noop`, and what `more` adds. Several may tell one record.
     init(
         _ database: Conninfo, signal: Conninfo? = nil, queues: [QueueSettings] = [QueueSettings(name: "default")], name: String = "test",
         poll: Duration = .seconds(60), drain: Duration = .seconds(30), grace: Duration = .seconds(5), retry: RetryPolicy = RetryPolicy(),
-        policies: [String: FunctionPolicy] = [:], unknownGrace: Duration? = nil, untilEmpty: Bool = false, patience: WorkerOptions.Patience = .init(), more: (inout Functions) -> Void = { _ in }
+        policies: [String: FunctionPolicy] = [:], unknownGrace: Duration? = nil, untilEmpty: Bool = false, patience: WorkerOptions.Patience = .init(), told: Events<TelemetryEvent> = Events(),
+        more: (inout Functions) -> Void = { _ in }
     ) {
         var functions = Functions()
         functions.add("add") { (_: TaskContext, a: Int, b: Int) in a + b }
         functions.addRaw("noop") { _, _ in nil }
         more(&functions)
-        let told = told
+        self.told = told
         // A poll of a minute: what a test sees within seconds was not found by polling.
         var options = WorkerOptions(
             database: database, signalDatabase: signal, name: name, queues: queues, pollInterval: poll, stopGrace: grace, drainTimeout: drain,
@@ -28,6 +30,7 @@ final class TestWorker: Sendable {
         let worker = Worker(options, runners: [SwiftRunner(functions)], loop: EventLoop(name: name), logger: Logger(label: name) { _ in SwiftLogNoOpLogHandler() }) {
             told.add($0)
         }
+        self.name = name
         self.worker = worker
         running = Task { try await worker.run() }
     }

@@ -29,13 +29,13 @@ struct Outbox {
     private static let bytesPerTrip = 8_388_608
 
     private(set) var waiting: [Entry] = []
-    /// By trip, in the order in which the trips were sent; one that writes nothing is not among them.
-    private(set) var underWay: [[Entry]] = []
+    /// By the number of the trip; one that writes nothing is not among them.
+    private(set) var underWay: [Int: [Entry]] = [:]
 
     var isEmpty: Bool { waiting.isEmpty && underWay.isEmpty }
-    var count: Int { underWay.reduce(waiting.count) { $0 + $1.count } }
+    var count: Int { underWay.values.reduce(waiting.count) { $0 + $1.count } }
 
-    var claims: [Claim] { (waiting + underWay.joined()).map(\.write.claim) }
+    var claims: [Claim] { (waiting + underWay.values.joined()).map(\.write.claim) }
 
     /// Nothing that waits has been refused before.
     private(set) var isPlain = true
@@ -48,11 +48,11 @@ struct Outbox {
     /// The moment of the next write that waits for one.
     var nextDue: Duration? { waiting.lazy.map(\.due).min() }
 
-    /// Takes what is due for one trip: everything, or a single one that has to go alone.
-    mutating func take(at now: Duration, atMost limit: Int) -> (writes: [Write], held: [Claim], alone: Bool) {
+    /// Takes what is due for a trip: everything, or a single one that has to go alone.
+    mutating func take(for trip: Int, at now: Duration, atMost limit: Int) -> (writes: [Write], held: [Claim], alone: Bool) {
         var alone = false
         var taken: [Entry] = []
-        defer { if !taken.isEmpty { underWay.append(taken) } }
+        defer { if !taken.isEmpty { underWay[trip] = taken } }
         if let index = waiting.firstIndex(where: { $0.alone && $0.due <= now }) {
             taken = [waiting.remove(at: index)]
             alone = true
@@ -74,11 +74,11 @@ struct Outbox {
         return (taken.map(\.write), taken.filter(\.doubtful).map(\.write.claim), alone)
     }
 
-    /// The first trip that writes something ended well. Returns the claims that were no longer ours.
-    mutating func settle(written: Set<Claim>, held: Set<Claim>, at now: Duration) -> (written: [Write], late: [Write]) {
+    /// A trip ended well. Returns what was written, and what was no longer ours.
+    mutating func settle(_ trip: Int, written: Set<Claim>, held: Set<Claim>, at now: Duration) -> (written: [Write], late: [Write]) {
         var done: [Write] = []
         var late: [Write] = []
-        for var entry in underWay.removeFirst() {
+        for var entry in underWay.removeValue(forKey: trip) ?? [] {
             if written.contains(entry.write.claim) {
                 done.append(entry.write)
             } else if entry.doubtful && !held.contains(entry.write.claim) {
@@ -94,9 +94,9 @@ struct Outbox {
         return (done, late)
     }
 
-    /// The first trip that writes something was rolled back, or we do not know.
-    mutating func giveBack(_ failure: TripFailure, at now: Duration) {
-        for var entry in underWay.removeFirst() {
+    /// A trip was rolled back, or we do not know.
+    mutating func giveBack(_ trip: Int, _ failure: TripFailure, at now: Duration) {
+        for var entry in underWay.removeValue(forKey: trip) ?? [] {
             isPlain = false
             switch failure {
             case .connectionLost:

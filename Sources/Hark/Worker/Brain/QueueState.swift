@@ -50,6 +50,12 @@ struct QueueState {
     var nextFullLook: Duration = .zero
     /// When the next scheduled task becomes ready, as far as we know.
     var nextDue: Duration?
+    /// We were rung for it, and have not seen yet that nothing is left. Whoever is rung sees to it, or passes the ring on.
+    private var isRung = false
+    /// Until then others may not know of a scheduled task that we were rung for.
+    private(set) var knowsMoreUntil = Duration.zero
+    /// The `nextDue` that was passed on.
+    private var passedOn: Duration?
     /// Something is due and cannot be promoted, because somebody has it locked: how long to wait before the next try.
     private var dueWait = Duration.milliseconds(50)
 
@@ -66,6 +72,22 @@ struct QueueState {
 
     mutating func want(_ look: Wanted) { wanted = max(wanted, look) }
 
+    mutating func ring(at now: Duration, othersKnow wait: Duration) {
+        isRung = true
+        knowsMoreUntil = now + wait
+    }
+
+    /// Whether others are to be told, now that this worker has no room for it: of what it was rung for, and of what comes due
+    /// within the minute in which an insert rings, too.
+    mutating func mustPassOn(isAble: Bool, at now: Duration) -> Bool {
+        guard free == 0 || !isAble else { return false }
+        let isDue = nextDue.map { $0 != passedOn && $0 < now + .seconds(60) } ?? false
+        guard isRung || isDue else { return false }
+        isRung = false
+        passedOn = nextDue
+        return true
+    }
+
     /// Nothing that a claim could find, as far as we know, and room for what may come.
     var isIdle: Bool { free > 0 && wanted == .nothing }
 
@@ -76,11 +98,11 @@ struct QueueState {
     func goesOn(at now: Duration) -> Bool { room > 0 && wasFilled && wanted < .full && now < nextFullLook && nextDue.map { $0 > now } ?? true }
 
     /// What to ask of the database now. From here on `wanted` gathers what is heard while the look is under way.
-    mutating func look() -> QueueLook {
+    mutating func look(mustKnowDue: Bool = false) -> QueueLook {
         let full = wanted == .full
         let look = QueueLook(
             queue: settings.name, full: full, room: knowsLanes ? room : 0,
-            lanes: full ? lanes.map { Lane(priority: $0.priority, mark: 0) } : lanes)
+            lanes: full ? lanes.map { Lane(priority: $0.priority, mark: 0) } : lanes, mustKnowDue: mustKnowDue)
         wanted = .nothing
         reserved += look.room
         return look
@@ -93,7 +115,7 @@ struct QueueState {
     /// - Parameters:
     ///   - existing: the priorities that have ready tasks; only after a full look.
     ///   - nextDue: how long until the next scheduled task is due; not positive if some that are due were not promoted.
-    ///     Only after a full look.
+    ///     Only after a full look, and only if no other sleeper wakes for it.
     ///   - mayPromoteMore: that was because there are more than one round trip promotes.
     mutating func looked(_ asked: QueueLook, found: [ClaimedTask], existing: [Int], nextDue: Duration?, mayPromoteMore: Bool, took: Duration, at now: Duration) {
         let lowest = Dictionary(found.map { ($0.priority, $0.position) }, uniquingKeysWith: min)
@@ -122,6 +144,7 @@ struct QueueState {
             knowsLanes = true
             want(existing.isEmpty ? .nothing : .full)
         }
+        if wanted == .nothing { isRung = false }
     }
 
     /// A task of this priority is given back. It was taken before the lanes were listed, so its lane may seem to be empty.

@@ -3,11 +3,13 @@ enum WorkerAction: Sendable {
     case connect(Link, after: Duration)
     /// Give up a connection that has gone silent; the hands answer with `disconnected`.
     case drop(Link, reason: String)
-    /// One round trip on the work connection: answered in the order in which they were said, two at most at a time.
+    /// One round trip on the work connection; two at most at a time, whose answers may come in any order.
     case trip(Trip)
     /// On the signal connection: hold SLEEP for these queues, then say whether SILENT is free.
     case arm(queues: [String])
     case disarm
+    /// On the signal connection: ring two others, or everybody, if there is still something to do in these queues.
+    case passOn(queues: [String], toEverybody: Bool)
     case askQuiet(queues: [String])
     /// On the signal connection, because the work connection is busy or away.
     case beat(Beat)
@@ -27,8 +29,9 @@ struct Beat: Sendable, Equatable {
     var running: Int
 }
 
-/// One round trip on the work connection. The beat is a transaction of its own; everything else is one transaction.
+/// One round trip on the work connection, with a number for its answer. The beat is a transaction of its own; everything else is one transaction.
 struct Trip: Sendable {
+    var number = 0
     var beat: Beat?
     /// Send this number to ourselves, to see whether the listener hears.
     var proof: UInt64?
@@ -72,6 +75,8 @@ struct QueueLook: Sendable, Equatable {
     var full: Bool
     var room: Int
     var lanes: [Lane]
+    /// When the next task is due must be known here, because of a ring or because it was known before.
+    var mustKnowDue = false
 }
 
 /// One (queue, priority) of the ready index, and the position below which we need not look in it.

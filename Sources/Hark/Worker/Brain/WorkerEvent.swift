@@ -9,8 +9,8 @@ enum WorkerEvent: Sendable {
     /// An attempt to connect came to nothing.
     case connectFailed(Link, reason: String)
 
-    /// A notification: a task may be ready in this queue.
-    case bell(queue: String)
+    /// A notification: a task may be ready in this queue. Unless everybody was rung, it is for us to see to it, or to pass it on.
+    case bell(queue: String, everybody: Bool)
     /// Somebody has asked to cancel this running task.
     case cancelRequested(task: Int64)
     /// Our own notification came back on the signal connection.
@@ -21,9 +21,9 @@ enum WorkerEvent: Sendable {
     case disarmed
     case quiet(Bool)
 
-    case tripped(TripResult)
+    case tripped(trip: Int, TripResult)
     /// The round trip was rolled back as a whole.
-    case tripFailed(TripFailure)
+    case tripFailed(trip: Int, TripFailure)
 
     case finished([(Claim, Outcome)])
     case alive(Claim)
@@ -75,7 +75,8 @@ struct TripResult: Sendable {
     var claimed: [ClaimedTask] = []
     /// The lanes that have ready tasks, by queue; only from a full look.
     var lanes: [String: [Int]] = [:]
-    /// By queue, how long until its next scheduled task is due, after the due ones were promoted; only from a full look.
+    /// By queue, how long until its next scheduled task is due, after the due ones were promoted; only from a full look, and
+    /// only if no other sleeper wakes for it.
     var nextDue: [String: Duration] = [:]
     /// As many came due as one round trip promotes.
     var mayPromoteMore = false

@@ -5,6 +5,7 @@ extension WorkerState {
         allot()
         planTrip(now)
         planSignal(now)
+        planPassingOn(now)
         planLeaving(now)
     }
 
@@ -48,9 +49,9 @@ extension WorkerState {
             return
         }
         guard worker != nil, now >= tripsFrom, phase != .leaving else { return }
-        var next = Trip()
+        var next = newTrip()
         let alone: Bool
-        (next.writes, next.held, alone) = mustBeProven ? ([], [], false) : outbox.take(at: now, atMost: settings.batch)
+        (next.writes, next.held, alone) = mustBeProven ? ([], [], false) : outbox.take(for: next.number, at: now, atMost: settings.batch)
         if now >= nextBeat { next.beat = currentBeat }
         if !doubted.isEmpty {
             next.askCancelled = doubted.filter { leases.byClaim[$0]?.stopped == nil && leases.byClaim[$0] != nil }
@@ -61,6 +62,11 @@ extension WorkerState {
         guard !next.isEmpty else { return }
         trips.append((next, now))
         actions.append(.trip(next))
+    }
+
+    private mutating func newTrip() -> Trip {
+        lastTrip += 1
+        return Trip(number: lastTrip)
     }
 
     /// Whether a second trip shall go behind the first: when at least half of what we have in hand is done, and there is
@@ -74,8 +80,8 @@ extension WorkerState {
     }
 
     private mutating func planAhead(_ now: Duration) {
-        var next = Trip()
-        next.writes = outbox.take(at: now, atMost: settings.batch).writes
+        var next = newTrip()
+        next.writes = outbox.take(for: next.number, at: now, atMost: settings.batch).writes
         let asked = queues.indices.filter { queues[$0].goesOn(at: now) }.map { queues[$0].look() }
         next.look = Look(queues: asked, token: Int64(random.next() >> 1))
         trips.append((next, now))
@@ -112,7 +118,9 @@ extension WorkerState {
             for index in queues.indices { queues[index].want(.full) }
         }
         var asked: [QueueLook] = []
-        for index in queues.indices where queues[index].wantsLook { asked.append(queues[index].look()) }
+        for index in queues.indices where queues[index].wantsLook {
+            asked.append(queues[index].look(mustKnowDue: settings.untilEmpty || now < queues[index].knowsMoreUntil))
+        }
         if !asked.isEmpty { next.look = Look(queues: asked, token: Int64(random.next() >> 1)) }
     }
 
@@ -145,9 +153,9 @@ extension WorkerState {
             doorbell = .arming(idle)
             actions.append(.arm(queues: idle.sorted()))
         case .armed(let names):
-            // Somebody rings whenever we hold SLEEP, so we hold it only while we can run what comes.
+            // Who holds SLEEP is rung in the place of others, so we hold it only while we can run what comes.
             let full = queues.contains { names.contains($0.settings.name) && $0.free == 0 }
-            if full || foundSinceArmed || (settled && idle != names) {
+            if full || foundSinceArmed || !work.isUp || (settled && idle != names) {
                 disarm()
             } else if let askAt = unquiet?.askAt, now >= askAt {
                 unquiet?.askAt = nil
@@ -165,6 +173,19 @@ extension WorkerState {
         unquiet = nil
         asleep = false
         actions.append(.disarm)
+    }
+
+    /// After the doorbell: who still sleeps would be rung again.
+    private mutating func planPassingOn(_ now: Duration) {
+        let isAble = phase == .working && work.isUp && tripFailures == 0 && !isUnproven
+        for index in queues.indices where queues[index].mustPassOn(isAble: isAble, at: now) { owed.insert(queues[index].settings.name) }
+        guard !owed.isEmpty else { return }
+        defer { owed = [] }
+        guard signal.isUp else { return }
+        let sleepsFor = if case .armed(let names) = doorbell { names } else { owed }
+        for (queues, everybody) in [(owed.intersection(sleepsFor), false), (owed.subtracting(sleepsFor), true)] where !queues.isEmpty {
+            actions.append(.passOn(queues: queues.sorted(), toEverybody: everybody))
+        }
     }
 
     private mutating func planLeaving(_ now: Duration) {

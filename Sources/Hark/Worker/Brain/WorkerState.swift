@@ -13,7 +13,8 @@
 /// 3. *Arm*: when no look is wanted or under way, and there is room, the worker arms its doorbell. Having armed, it makes one
 ///    more full look; only when that found nothing, and no silent insert is under way, does it sleep. The proof that no
 ///    task can slip through is in `migrations/0003_create_doorbell.sql`.
-/// 4. *Leave*: a draining worker that has nothing left removes its row and ends.
+/// 4. *Pass on*: only one sleeper is rung. When that is us and we are full, or get full, others are rung for what may be left.
+/// 5. *Leave*: a draining worker that has nothing left removes its row and ends.
 ///
 /// `nextWake` is the moment at which something is to be done without an event from outside: the exact time of the next
 /// scheduled task, the poll, a timeout. So the worker never sleeps past a due task, and never wakes for nothing.
@@ -66,8 +67,9 @@ struct WorkerState {
     var signal = LinkState()
     var work = LinkState()
     var doorbell = Doorbell.off
-    /// Under way, in the order of their answers; `sent`: when the server could begin with it.
+    /// Under way, in the order of sending; `sent`: when the server could begin with it, as far as we know.
     var trips: [(trip: Trip, sent: Duration)] = []
+    var lastTrip = 0
 
     var nextUpkeep = Duration.zero
     /// A worker that takes the place of a killed one: the server may need a moment to notice that the old session is gone.
@@ -102,6 +104,8 @@ struct WorkerState {
     /// Armed, but an insert that did not ring may not have committed yet: since when, when to ask again, and how long the last wait was.
     var unquiet: (since: Duration, askAt: Duration?, wait: Duration)?
     var foundSinceArmed = false
+    /// Rings that we cannot answer, by queue.
+    var owed: Set<String> = []
     /// Nothing left to do that it can see: said once, when it comes true.
     var asleep = false
     /// The moment of the last event.
@@ -147,9 +151,15 @@ struct WorkerState {
             // What was lost while we were connecting anew is an older connection.
             if !(link == .signal ? signal : work).isConnecting { disconnected(link, reason, now) }
         case .connectFailed(let link, let reason): disconnected(link, reason, now)
-        case .bell(let queue):
+        case .bell(let queue, let everybody):
             heardListener(now)
-            if let index = queues.firstIndex(where: { $0.settings.name == queue }) { queues[index].want(.narrow) }
+            guard let index = queues.firstIndex(where: { $0.settings.name == queue }) else {
+                // Another queue in one bucket with one of ours.
+                if !everybody { owed.insert(queue) }
+                break
+            }
+            queues[index].want(.narrow)
+            if !everybody { queues[index].ring(at: now, othersKnow: settings.pollInterval) }
         case .cancelRequested(let task):
             heardListener(now)
             // Anybody may send a notification, and it may be late: the row knows whether it is so.
@@ -167,8 +177,8 @@ struct WorkerState {
             setListener(.polling(since: now, why: reason))
         case .disarmed: if doorbell == .disarming { doorbell = .off }
         case .quiet(let quiet): answered(quiet: quiet, now)
-        case .tripped(let result): tripped(result, now)
-        case .tripFailed(let failure): tripFailed(failure, now)
+        case .tripped(let trip, let result): tripped(trip, result, now)
+        case .tripFailed(let trip, let failure): tripFailed(trip, failure, now)
         case .finished(let outcomes): for (claim, outcome) in outcomes { finished(claim, outcome, now) }
         case .alive(let claim): leases.alive(claim, at: now)
         case .extended(let claim, let extra): leases.extend(claim, by: min(extra, .seconds(366 * 86_400)), at: now)
@@ -230,7 +240,7 @@ struct WorkerState {
             if work.isUp, !isQuiet { setListener(.polling(since: now, why: reason)) }
         case .work:
             reconnect(.work, reason, after: work.lost(&random))
-            while !trips.isEmpty { tripFailed(.connectionLost(reason), now) }
+            while let trip = trips.first?.trip { tripFailed(trip.number, .connectionLost(reason), now) }
             setListener(.disconnected(since: now, why: reason))
         }
     }
@@ -311,22 +321,21 @@ struct WorkerState {
 
     // MARK: - Round trips
 
-    /// The first of those that are under way is answered.
-    private mutating func takeTrip(_ now: Duration) -> Trip? {
-        guard !trips.isEmpty else { return nil }
-        let answered = trips.removeFirst().trip
+    private mutating func takeTrip(_ number: Int, _ now: Duration) -> Trip? {
+        guard let index = trips.firstIndex(where: { $0.trip.number == number }) else { return nil }
+        let answered = trips.remove(at: index).trip
         if !trips.isEmpty { trips[0].sent = now }
         return answered
     }
 
-    mutating func tripped(_ result: TripResult, _ now: Duration) {
-        guard let asked = takeTrip(now) else { return }
+    mutating func tripped(_ trip: Int, _ result: TripResult, _ now: Duration) {
+        guard let asked = takeTrip(trip, now) else { return }
         tripFailures = 0
         if refusal != nil {
             refusal = nil
             actions.append(.report(.accepted))
         }
-        let (written, late) = asked.writes.isEmpty ? ([], []) : outbox.settle(written: result.written, held: result.held, at: now)
+        let (written, late) = asked.writes.isEmpty ? ([], []) : outbox.settle(trip, written: result.written, held: result.held, at: now)
         if !written.isEmpty { actions.append(.report(.written(written))) }
         for write in late { actions.append(.report(.late(write.claim))) }
         for write in written { forget(write.claim) }
@@ -417,10 +426,10 @@ struct WorkerState {
         if !runnable.isEmpty { actions.append(.run(runnable)) }
     }
 
-    mutating func tripFailed(_ failure: TripFailure, _ now: Duration) {
-        guard let asked = takeTrip(now) else { return }
+    mutating func tripFailed(_ trip: Int, _ failure: TripFailure, _ now: Duration) {
+        guard let asked = takeTrip(trip, now) else { return }
         asleep = false
-        if !asked.writes.isEmpty { outbox.giveBack(failure, at: now) }
+        if !asked.writes.isEmpty { outbox.giveBack(trip, failure, at: now) }
         for look in asked.look?.queues ?? [] {
             guard let index = queues.firstIndex(where: { $0.settings.name == look.queue }) else { continue }
             queues[index].answered(look)

@@ -1,0 +1,140 @@
+@testable import Hark
+import PQ
+import TestSupport
+import Testing
+
+/// Several workers that sleep on one queue: one is rung, and sees to it that what it cannot do itself is done. All of them poll
+/// once a minute, so a task that nobody was rung for would not start within a test.
+@Suite("Many sleepers, one bell")
+struct SleepersTests {
+    @Test("each insert wakes one of five sleepers, and the others sleep on")
+    func one() async throws {
+        try await withSleepers(5) { workers, bells, client in
+            for round in 1...10 {
+                try await workers[0].written(try await client.enqueue("noop"))
+                try await workers[0].asleep(times: 5 + round)
+                #expect(workers[0].sleeps == 5 + round)
+            }
+            #expect(bells.all.count == 10)
+            #expect(bells.all.allSatisfy { $0.channel.hasPrefix("hark_worker_") && $0.payload == "bell default" })
+            #expect(Set(bells.all.map(\.channel)).count > 1, "not always the same one")
+        }
+    }
+
+    @Test("a transaction with more tasks than the worker that is rung has slots for wakes others, one after the other")
+    func passedOn() async throws {
+        let gate = Gate()
+        try await withSleepers(4, slots: 2, more: { $0.add("wait") { (_: TaskContext) in await gate.pass() } }) { workers, bells, client in
+            try await client.script("insert into hark.tasks (function) select 'wait' from generate_series(1, 7)")
+            try await client.eventually("all of them run", "select count(*) = 7 and count(distinct worker_id) = 4 from hark.tasks where state = 'running'")
+            gate.open()
+        }
+    }
+
+    @Test("a worker that is rung for a task of the near future and drains before it is due passes that on")
+    func scheduled() async throws {
+        try await withSleepers(3) { workers, bells, client in
+            let id = try await client.enqueue("noop", "[]", "run_at", "now() + interval '2 seconds'")
+            try await bells.wait(count: 1, "somebody is rung for it")
+            let rung = try await client.execute("select name from hark.workers where 'hark_worker_' || id = $1", [.text(bells.all[0].channel)])
+            let name = try #require(try rung.first?.string(0))
+            try await workers.first { $0.name == name }?.drain()
+            try await workers[0].written(id)
+            #expect(try await client.value("select (started_at >= run_at)::text from hark.tasks where id = $1", [.int64(id)]) == "true")
+        }
+    }
+
+    @Test("a sleeper that has not been heard of for ten seconds is not rung")
+    func frozen() async throws {
+        try await withSleepers(1) { workers, bells, client in
+            let frozen = try #require(
+                try await client.execute("insert into hark.workers (name, queues, beat_at) values ('frozen', '{default}', now() - interval '11 seconds') returning id").first?.int32(0))
+            _ = try await client.execute(SQL.arm, [.int32Array([try await bucket(of: "default", client)]), .int32(frozen)])
+            for _ in 0..<20 { try await workers[0].written(try await client.enqueue("noop")) }
+            #expect(bells.all.allSatisfy { $0.channel != "hark_worker_\(frozen)" })
+        }
+    }
+
+    @Test("when whoever sleeps cannot be found, everybody is rung")
+    func everybody() async throws {
+        try await withSleepers(2) { workers, bells, client in
+            // As it is between the two locks of a worker that arms.
+            try await client.script("update hark.workers set queues = '{}'")
+            try await workers[0].written(try await client.enqueue("noop"))
+            #expect(bells.all.map(\.channel) == [Channel.bell(Int(try await bucket(of: "default", client)))])
+        }
+    }
+
+    @Test("of those that were not rung for a scheduled task only the eldest sleeper wakes for it")
+    func keepsTime() async throws {
+        try await withDatabase { database, client in
+            try await client.script(
+                """
+                insert into hark.tasks (function, run_at) values ('noop', now() + interval '30 seconds');
+                insert into hark.workers (name, queues) values ('eldest', '{default}'), ('younger', '{default,other}'), ('other', '{other}')
+                """)
+            let bucket = try await bucket(of: "default", client)
+            let sleepers = try await [database.connect(), database.connect()]
+            for (sleeper, id) in zip(sleepers, [Int32(1), 2]) { _ = try await sleeper.execute(SQL.arm, [.int32Array([bucket]), .int32(id)]) }
+            let wakes = { (worker: Int32, rung: Bool) in
+                try await client.execute(SQL.nextDue, [.textArray(["default", "other"]), .boolArray([rung, rung]), .int32(worker)]).first?.optionalDouble(1) != nil
+            }
+            let asleep = try await (wakes(1, false), wakes(2, false), wakes(4, false), wakes(4, true))
+            #expect(asleep == (true, false, false, true))
+            try await client.script("update hark.workers set beat_at = now() - interval '11 seconds' where name = 'eldest'")
+            let frozen = try await (wakes(2, false), wakes(4, false))
+            #expect(frozen == (true, false))
+            _ = try await sleepers[1].execute(SQL.disarm)
+            let awake = try await wakes(4, false)
+            #expect(awake)
+            for sleeper in sleepers { await sleeper.close() }
+        }
+    }
+
+    @Test("who has a ring passed on to him is not who passes it on; nobody is rung when nothing is left")
+    func passes() async throws {
+        try await withSleepers(3) { workers, bells, client in
+            let ids = try await client.execute("select id from hark.workers order by id").map { try $0.int32(0) }
+            let passOn = { try await client.execute(SQL.passOn, [.textArray(["default"]), .int32(ids[0]), .bool(false)]).first?.int32(0) }
+            let nothing = try await passOn()
+            #expect(nothing == 0)
+            try await client.script("set hark.bell = off; insert into hark.tasks (function) values ('noop')")
+            let something = try await passOn()
+            #expect(something == 1)
+            try await client.eventually("the task is done", "select state = 'completed' from hark.tasks")
+            #expect(Set(bells.all.map(\.channel)) == ["hark_worker_\(ids[1])", "hark_worker_\(ids[2])"])
+        }
+    }
+}
+
+/// So many workers that sleep on the queue `default` and tell one record, and everything that rings for them from then on.
+private func withSleepers(
+    _ count: Int, slots: Int = 10, more: @escaping (inout Functions) -> Void = { _ in },
+    _ body: ([TestWorker], Events<PQ.Notification>, Connection) async throws -> Void
+) async throws {
+    try await withDatabase { database, client in
+        let told = Events<TelemetryEvent>()
+        let workers = (0..<count).map {
+            TestWorker(database.conninfo, queues: [QueueSettings(name: "default", slots: slots)], name: "sleeper \($0)", told: told, more: more)
+        }
+        do {
+            try await workers[0].asleep(times: count)
+            try await client.eventually("the looks of workers that have just started are over", "select bool_and(beat_at >= started_at + interval '1500 ms') from hark.workers")
+            let bells = Events<PQ.Notification>()
+            let observer = try await database.connect(onNotification: { if !$0.payload.hasPrefix("proof") { bells.add($0) } })
+            let channels = try await client.execute("select 'hark_worker_' || id from hark.workers").map { try $0.string(0) }
+            try await observer.script((channels + [Channel.bell(Int(try await bucket(of: "default", client)))]).map { "listen \($0)" }.joined(separator: "; "))
+            try await body(workers, bells, client)
+            await observer.close()
+        } catch {
+            for worker in workers { worker.worker.abandon() }
+            throw error
+        }
+        // One of them may have ended before.
+        for worker in workers { try await worker.drain() }
+    }
+}
+
+private func bucket(of queue: String, _ connection: Connection) async throws -> Int32 {
+    try #require(try await connection.execute(SQL.buckets, [.textArray([queue])]).first?.int32(1))
+}
