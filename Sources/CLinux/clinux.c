@@ -2,12 +2,14 @@
 #include "clinux.h"
 
 #include <errno.h>
+#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -143,6 +145,25 @@ int linux_become_subreaper(void) { return answer(prctl(PR_SET_CHILD_SUBREAPER, 1
 int linux_die_with_parent(int signal, int parent) {
     if (prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0) < 0) return -errno;
     return getppid() == parent ? 0 : -ESRCH; // it may have died before we asked
+}
+
+static int release_text(struct dl_phdr_info *object, size_t size, void *argument) {
+    (void)size;
+    uintptr_t page = *(uintptr_t *)argument;
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+        // Never one that may be written: what a private mapping has changed would be gone.
+        if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X) || segment->p_flags & PF_W) continue;
+        uintptr_t first = (object->dlpi_addr + segment->p_vaddr) & ~(page - 1);
+        uintptr_t end = (object->dlpi_addr + segment->p_vaddr + segment->p_filesz) & ~(page - 1);
+        if (end > first) madvise((void *)first, end - first, MADV_DONTNEED);
+    }
+    return 0;
+}
+
+void linux_release_text(void) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    dl_iterate_phdr(release_text, &page);
 }
 
 int linux_random(void *bytes, size_t count) {

@@ -57,6 +57,12 @@ int linux_become_subreaper(void);
 // The calling process gets `signal` when its parent dies; minus ESRCH if the parent was no longer `parent`.
 int linux_die_with_parent(int signal, int parent);
 
+// Memory.
+
+// Gives back the pages of program text that are mapped, this process's share of the page cache: those that are used again come back by
+// a minor fault, without a read as a rule. What a process has touched only to start is so no longer counted as its own.
+void linux_release_text(void);
+
 // Random bytes from the kernel, as many as asked for.
 int linux_random(void *bytes, size_t count);
 

@@ -28,7 +28,7 @@ struct Store: Sendable {
 
     private typealias Step = (query: Query, take: (Rows, inout TripResult) throws -> Void)
 
-    func perform(_ trip: Trip) async throws -> TripResult {
+    nonisolated(nonsending) func perform(_ trip: Trip) async throws -> TripResult {
         let began = EventLoop.now
         var groups: [[Step]] = []
         if let beat = trip.beat { groups.append([(Store.beat(beat, of: worker.id), { _, _ in })]) }

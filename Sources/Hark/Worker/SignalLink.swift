@@ -111,7 +111,7 @@ struct SignalLink: Sendable {
         return (worker, previously != nil)
     }
 
-    func arm(_ queues: [String]) async throws -> Bool {
+    nonisolated(nonsending) func arm(_ queues: [String]) async throws -> Bool {
         let buckets = Parameter.int32Array(buckets(of: queues))
         let answers = try await connection.pipeline([[Query(SQL.arm, [buckets, .int32(worker)])], [Query(SQL.quiet, [buckets])]])
         do {
@@ -124,19 +124,19 @@ struct SignalLink: Sendable {
         }
     }
 
-    func disarm() async throws { _ = try await connection.execute(SQL.disarm) }
+    nonisolated(nonsending) func disarm() async throws { _ = try await connection.execute(SQL.disarm) }
 
-    func passOn(_ queues: [String], toEverybody: Bool) async throws {
+    nonisolated(nonsending) func passOn(_ queues: [String], toEverybody: Bool) async throws {
         _ = try await connection.execute(SQL.passOn, [.textArray(queues), .int32(worker), .bool(toEverybody)])
     }
 
-    func isQuiet(_ queues: [String]) async throws -> Bool {
+    nonisolated(nonsending) func isQuiet(_ queues: [String]) async throws -> Bool {
         try await connection.execute(SQL.quiet, [.int32Array(buckets(of: queues))]).first?.bool(0) ?? false
     }
 
-    func beat(_ beat: Beat) async throws { _ = try await connection.pipeline([[Store.beat(beat, of: worker)]]) }
+    nonisolated(nonsending) func beat(_ beat: Beat) async throws { _ = try await connection.pipeline([[Store.beat(beat, of: worker)]]) }
 
-    func leave() async throws { _ = try await connection.execute(SQL.unregister, [.int32(worker)]) }
+    nonisolated(nonsending) func leave() async throws { _ = try await connection.execute(SQL.unregister, [.int32(worker)]) }
 
     private func buckets(of queues: [String]) -> [Int32] { Set(queues.compactMap { buckets[$0] }).sorted() }
 }

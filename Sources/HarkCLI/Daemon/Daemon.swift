@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 internal import Hark
 internal import Logging
@@ -5,6 +6,7 @@ internal import PQ
 internal import ServiceLifecycle
 internal import Systemd
 internal import UnixSignals
+internal import struct Synchronization.Atomic
 
 /// A worker as a process of its own: `hark work`, and the worker of `hark dev`.
 ///
@@ -30,6 +32,7 @@ final class Daemon: Sendable {
     private let logger: Logger
     private let loop = EventLoop()
     private let service: ServiceLink
+    private let hasSlept = Atomic(false)
 
     private var configuration: Configuration { current.withLock { $0 } }
 
@@ -60,6 +63,8 @@ final class Daemon: Sendable {
         let worker = Worker(options(configuration), runners: runners, loop: loop, logger: logger) { [self] event in
             log.take(event)
             service.take(event, stopGrace: self.configuration.stopGrace.value)
+            // Most of the code that a worker has touched by then was only for its start.
+            if case .asleep = event, !hasSlept.exchange(true, ordering: .relaxed) { linux_release_text() }
         }
         service.begin(worker)
         do {
