@@ -25,13 +25,19 @@
 --
 -- Locks are not subject to MVCC, so this holds for a writer under REPEATABLE READ too; a flag in a table would not.
 --
--- Only one sleeper is rung, another one for each transaction, however many there are; the rest sleep on. That takes nothing
--- from the proof, because a ring is a duty: who is rung looks, and passes the ring on (pass_on.sql) to two more when the look
--- filled its last slot, or when it cannot look: it is full, it drains, its work connection is gone. It looks first whether
--- there is anything left, so the last one rings nobody. hark.workers only says whose SLEEPER to try. When none is found
--- (a worker between its two locks, a snapshot from before it came), everybody is rung, and that is no duty.
--- A worker that dies with a ring in its socket costs one poll interval. One that is frozen is heard of no more: after 10 s it
--- is not rung.
+-- Only one sleeper is rung, however many there are; the rest sleep on. That takes nothing from the proof, because a ring is a
+-- duty: who is rung looks, and passes the ring on (pass_on.sql) to two more when the look filled its last slot, or when it
+-- cannot look: it is full, it drains, its work connection is gone. It looks first whether there is anything left, so the last
+-- one rings nobody. hark.workers only says whose SLEEPER to try. When none is found (a worker between its two locks, a
+-- snapshot from before it came), everybody is rung, and that is no duty. A worker that dies with a ring in its socket costs one
+-- poll interval. One that is frozen is heard of no more: after 10 s it is not rung.
+--
+-- And where one worker is enough for what comes, the others let it be: else every insert would find somebody asleep, and ring.
+-- A worker that is awake, with at least half of its slots free, or asleep with SLEEP, is a guard of its queues (lock GUARD). Who
+-- finds nothing to do while another guards all of its queues sleeps as a reserve (lock RESERVE), without SLEEP: inserts do not
+-- see it. A guard that fills up or leaves hands over (hark.hand_over): it gives GUARD back, and if nobody else guards, it rings
+-- a reserve, which looks and arms as above. Neither misses the other: the reserve takes RESERVE and then tries GUARD, the guard
+-- gives GUARD back and then tries RESERVE. A guard that is killed is missed by the reserves at their next poll.
 --
 -- The same for what is due later: whoever is rung for it sets its timer, and of those that find it by their polls only the
 -- eldest sleeper does (hark.keeps_time). A worker that is full passes that on, too.
@@ -56,6 +62,8 @@
 
 create function hark.sleep_class() returns integer language sql immutable parallel safe as 'select 1806433741';
 create function hark.sleeper_class() returns integer language sql immutable parallel safe as 'select 1392071846';
+create function hark.guard_class() returns integer language sql immutable parallel safe as 'select 1530942697';
+create function hark.reserve_class() returns integer language sql immutable parallel safe as 'select 1648305129';
 create function hark.silent_class() returns integer language sql immutable parallel safe as 'select 1273690251';
 
 -- The lock number and the channel of a queue's bell: 0 to 255, few enough that one transaction with tasks for every
@@ -74,17 +82,19 @@ create function hark.take_silent(bucket integer) returns boolean language sql as
 create function hark.sleeper(worker integer, bucket integer) returns integer language sql immutable parallel safe as
   'select (worker & 8388607) * 256 + bucket';
 
-create function hark.is_asleep(worker integer, bucket integer) returns boolean language sql as $$
-  select case when pg_try_advisory_lock_shared(hark.sleeper_class(), hark.sleeper(worker, bucket))
-    then not pg_advisory_unlock_shared(hark.sleeper_class(), hark.sleeper(worker, bucket)) else true end
-$$;
+-- Whether some other session holds this lock for itself.
+create function hark.is_taken(class integer, key integer) returns boolean language sql as
+  'select case when pg_try_advisory_lock_shared(class, key) then not pg_advisory_unlock_shared(class, key) else true end';
+
+create function hark.is_asleep(worker integer, bucket integer) returns boolean language sql as
+  'select hark.is_taken(hark.sleeper_class(), hark.sleeper(worker, bucket))';
 
 -- The one place that decides whom to ring: so many sleepers of this queue, each on its own channel hark_worker_<id> with the
 -- payload 'bell <queue>'. If none can be found, or for "workers => 0": everybody, on channel hark_bell_<bucket> with the queue
--- as payload. One transaction rings the same ones again, another one others.
+-- as payload. One transaction rings the same ones again, another one others. With reserves: these, too, and nobody if none sleeps.
 --
 -- SECURITY DEFINER, because who enqueues may not read hark.workers.
-create function hark.ring(queue text, workers integer default 1, except_worker integer default null) returns void
+create function hark.ring(queue text, workers integer default 1, except_worker integer default null, reserves boolean default false) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   worker integer;
@@ -93,17 +103,17 @@ begin
   if workers > 0 then
     for worker in
       select w.id from hark.workers w
-      where w.id is distinct from except_worker and ring.queue = any (w.queues) and w.beat_at > now() - 2 * hark.grace()
+      where w.id is distinct from except_worker and ring.queue = any (w.queues) and w.beat_at > clock_timestamp() - 2 * hark.grace()
       order by hashint8extended(w.id, txid_current())
     loop
-      if hark.is_asleep(worker, hark.bucket(ring.queue)) then
+      if hark.is_asleep(worker, hark.bucket(ring.queue)) or reserves and hark.is_taken(hark.reserve_class(), worker) then
         perform pg_notify('hark_worker_' || worker, 'bell ' || ring.queue);
         left_to_ring := left_to_ring - 1;
         exit when left_to_ring = 0;
       end if;
     end loop;
   end if;
-  if left_to_ring = workers then
+  if left_to_ring = workers and (not reserves or not hark.nobody_sleeps(hark.bucket(ring.queue))) then
     perform pg_notify('hark_bell_' || hark.bucket(ring.queue), ring.queue);
   end if;
 end $$;

@@ -137,8 +137,77 @@ create function hark.keeps_time(worker integer, queue text) returns boolean
 language sql volatile set search_path = pg_catalog, pg_temp as $$
   select not exists (
     select from hark.workers w
-    where w.id < worker and keeps_time.queue = any (w.queues) and w.beat_at > now() - 2 * hark.grace()
-      and hark.is_asleep(w.id, hark.bucket(keeps_time.queue)))
+    where w.id < worker and keeps_time.queue = any (w.queues) and w.beat_at > clock_timestamp() - 2 * hark.grace()
+      and (hark.is_taken(hark.reserve_class(), w.id) or hark.is_asleep(w.id, hark.bucket(keeps_time.queue))))
 $$;
+
+-- Whether another worker sees to all of these queues: awake with room, or asleep with SLEEP.
+create function hark.is_guarded(worker integer, queues text[]) returns boolean
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+  select exists (
+    select from hark.workers w
+    where w.id <> worker and (w.queues = is_guarded.queues or w.queues @> is_guarded.queues)
+      and w.beat_at > clock_timestamp() - 2 * hark.grace() and hark.is_taken(hark.guard_class(), w.id))
+$$;
+
+-- A worker that found nothing to do goes to sleep: as a reserve if it sleeps for all of its queues (whole) and another guards
+-- them, else with SLEEP. guards: it holds GUARD, being awake. Quiet: nobody is about to commit a task without having rung; a
+-- reserve need not ask. The locks are the session's.
+create function hark.arm(worker integer, queues text[], whole boolean, guards boolean, out is_reserve boolean, out quiet boolean)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  bucket integer;
+begin
+  is_reserve := false;
+  if whole then
+    perform pg_advisory_lock(hark.reserve_class(), worker);
+  end if;
+  if guards then
+    perform pg_advisory_unlock(hark.guard_class(), worker);
+  end if;
+  if whole and hark.is_guarded(worker, queues) then
+    is_reserve := true;
+    quiet := true;
+    return;
+  end if;
+  for bucket in select distinct hark.bucket(q) b from unnest(queues) q order by b loop
+    perform pg_advisory_lock_shared(hark.sleep_class(), bucket), pg_advisory_lock(hark.sleeper_class(), hark.sleeper(worker, bucket));
+  end loop;
+  if whole then
+    perform pg_advisory_lock(hark.guard_class(), worker), pg_advisory_unlock(hark.reserve_class(), worker);
+  end if;
+  quiet := hark.is_quiet(queues);
+end $$;
+
+create function hark.is_quiet(queues text[]) returns boolean
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+  select coalesce(bool_and(
+    case when pg_try_advisory_lock(hark.silent_class(), b.bucket) then pg_advisory_unlock(hark.silent_class(), b.bucket) else false end), true)
+  from (select distinct hark.bucket(q) as bucket from unnest(queues) q) b
+$$;
+
+-- A guard that is full or leaves: another one is to see to its queues. guards: it holds GUARD.
+create function hark.hand_over(worker integer, queues text[], guards boolean) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  heir integer;
+begin
+  if guards then
+    perform pg_advisory_unlock(hark.guard_class(), worker);
+  end if;
+  if hark.is_guarded(worker, queues) then
+    return;
+  end if;
+  for heir in
+    select w.id from hark.workers w
+    where w.id <> worker and (w.queues = hand_over.queues or w.queues && hand_over.queues) and w.beat_at > clock_timestamp() - 2 * hark.grace()
+    order by w.queues @> hand_over.queues desc, hashint8extended(w.id, txid_current())
+  loop
+    if hark.is_taken(hark.reserve_class(), heir) then
+      perform pg_notify('hark_worker_' || heir, 'bell ' || queues[1]);
+      return;
+    end if;
+  end loop;
+end $$;
 
 insert into hark.migrations (name, compatible) values ('0004_create_workers', false);

@@ -76,11 +76,10 @@ def _insert(world, asleep):
     bells = []
     with world.session() as session:
         signal = session.signal
-        bucket = session.execute("buckets", ["default"], on=signal)[0][1]
         signal.execute(f"listen hark_worker_{session.worker}")
         signal.add_notify_handler(bells.append)
         if asleep:
-            session.execute("arm", [bucket], session.worker, on=signal)
+            session.execute("arm", session.worker, ["default"], True, False, on=signal)
         # What a session has done is counted when it ends, or at the end of its next transaction after a second.
         time.sleep(1.1)
         for connection in (session.connection, signal):

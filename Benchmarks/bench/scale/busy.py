@@ -5,7 +5,7 @@ import statistics
 from bench import machine
 from bench import worker as hark
 from bench.insert import measuring
-from bench.report import Part, disturbance, number, spread
+from bench.report import Part, Target, disturbance, number, spread
 from bench.scale import fleet
 from bench.waiting import wait_until
 
@@ -31,6 +31,9 @@ def run(bench):
         middle = {key: statistics.median(run[key] for run in those) for key in those[0]}
         cpu = [number(middle[key] * 1e6) for key in ("server_cpu", "worker_cpu")]
         part.rows.append([workers, clients, spread([run["rate"] for run in those]), number(middle["inserted"]), number(middle["claims"]), number(middle["statements"]), *cpu])
+    workers, clients = shapes[-1]
+    claims = statistics.median(run["claims"] for run in runs[shapes[-1]])
+    part.targets.append(Target(f"{workers} workers, {clients} clients: claims per task", claims, 1, at_least=False))
     part.notes.append(disturbance(run for those in runs.values() for run in those))
     return part
 

@@ -36,6 +36,8 @@ enum SQL {
     static let quiet = statement("quiet")
     static let disarm = statement("disarm")
     static let passOn = statement("pass_on")
+    static let handOver = statement("hand_over")
+    static let guarded = statement("guarded")
     static let notify = statement("notify")
 
     static let enqueue = statement("enqueue")

@@ -76,6 +76,11 @@ struct Store: Sendable {
                 for row in rows { result.suspects.append(Suspect(worker: try row.int32(0), processGone: true, graceLeft: .zero)) }
             }))
         }
+        if let queues = trip.askGuarded {
+            steps.append((Query(SQL.guarded, [.int32(worker.id), .textArray(queues)]), { rows, result in
+                result.isGuarded = try rows.first?.bool(0) ?? false
+            }))
+        }
         if !trip.askCancelled.isEmpty {
             let claims = byID(trip.askCancelled)
             steps.append((Query(SQL.cancelRequests, fence(trip.askCancelled)), { rows, result in

@@ -33,7 +33,6 @@ struct SignalLink: Sendable {
     let worker: Int32
     /// Our row was gone: somebody has taken us for dead, and our claims with it.
     let renewed: Bool
-    private let buckets: [String: Int32]
 
     /// - Throws: `HarkError` when waiting would not help, `PostgresError` otherwise.
     static func open(
@@ -64,16 +63,13 @@ struct SignalLink: Sendable {
         do {
             try await SchemaCheck.check(connection)
             let (worker, renewed) = try await register(connection, options, previously)
-            var buckets: [String: Int32] = [:]
-            for row in try await connection.execute(SQL.buckets, [.textArray(options.queues.map(\.name))]) {
-                buckets[try row.string(0)] = try row.int32(1)
-            }
-            let channels = Set(buckets.values.map { Channel.bell(Int($0)) }).union([Channel.control(worker)])
+            let buckets = try await connection.execute(SQL.buckets, [.textArray(options.queues.map(\.name))])
+            let channels = Set(try buckets.map { Channel.bell(try $0.int(1)) }).union([Channel.control(worker)])
             for channel in channels.sorted() { _ = try await connection.execute("listen \(channel)") }
             try await proof.run(on: connection, channel: Channel.control(worker))
             proof.connection = ObjectIdentifier(connection)
             guard await connection.isOpen else { throw PostgresError(message: "the connection was closed while it was being set up") }
-            return SignalLink(connection: connection, worker: worker, renewed: renewed, buckets: buckets)
+            return SignalLink(connection: connection, worker: worker, renewed: renewed)
         } catch {
             await connection.close()
             if tooLate.withLock({ $0 }) { throw PostgresError(message: "the server took the connection, but has not answered for \(limit.components.seconds) s") }
@@ -111,34 +107,40 @@ struct SignalLink: Sendable {
         return (worker, previously != nil)
     }
 
-    nonisolated(nonsending) func arm(_ queues: [String]) async throws -> Bool {
-        let buckets = Parameter.int32Array(buckets(of: queues))
-        let answers = try await connection.pipeline([[Query(SQL.arm, [buckets, .int32(worker)])], [Query(SQL.quiet, [buckets])]])
+    nonisolated(nonsending) func arm(_ queues: [String], whole: Bool, guards: Bool) async throws -> (isReserve: Bool, quiet: Bool) {
         do {
-            _ = try answers[0][0].get()
-            return try answers[1][0].get().first?.bool(0) ?? false
+            let row = try await connection.execute(SQL.arm, [.int32(worker), .textArray(queues), .bool(whole), .bool(guards)]).first
+            return (try row?.bool(0) ?? false, try row?.bool(1) ?? false)
         } catch {
             // Half of the locks may be ours already.
-            try? await disarm()
+            try? await disarm(guards: false)
             throw error
         }
     }
 
-    nonisolated(nonsending) func disarm() async throws { _ = try await connection.execute(SQL.disarm) }
+    nonisolated(nonsending) func disarm(guards: Bool) async throws { _ = try await connection.execute(SQL.disarm, [.int32(worker), .bool(guards)]) }
+
+    nonisolated(nonsending) func handOver(_ queues: [String], guards: Bool) async throws {
+        _ = try await connection.execute(SQL.handOver, [.int32(worker), .textArray(queues), .bool(guards)])
+    }
 
     nonisolated(nonsending) func passOn(_ queues: [String], toEverybody: Bool) async throws {
         _ = try await connection.execute(SQL.passOn, [.textArray(queues), .int32(worker), .bool(toEverybody)])
     }
 
     nonisolated(nonsending) func isQuiet(_ queues: [String]) async throws -> Bool {
-        try await connection.execute(SQL.quiet, [.int32Array(buckets(of: queues))]).first?.bool(0) ?? false
+        try await connection.execute(SQL.quiet, [.textArray(queues)]).first?.bool(0) ?? false
     }
 
     nonisolated(nonsending) func beat(_ beat: Beat) async throws { _ = try await connection.pipeline([[Store.beat(beat, of: worker)]]) }
 
-    nonisolated(nonsending) func leave() async throws { _ = try await connection.execute(SQL.unregister, [.int32(worker)]) }
-
-    private func buckets(of queues: [String]) -> [Int32] { Set(queues.compactMap { buckets[$0] }).sorted() }
+    /// Who has rung us, and has not committed yet, holds SILENT: what that brings is for others to do.
+    nonisolated(nonsending) func leave(_ queues: [String]) async throws {
+        let limit = EventLoop.now + .seconds(1)
+        while try await !isQuiet(queues), EventLoop.now < limit { try await connection.loop.sleep(until: EventLoop.now + .milliseconds(20)) }
+        try await passOn(queues, toEverybody: false)
+        _ = try await connection.execute(SQL.unregister, [.int32(worker)])
+    }
 }
 
 /// What the sessions of a worker are set to.

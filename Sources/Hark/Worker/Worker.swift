@@ -210,8 +210,9 @@ public actor Worker: Service {
         case .connect(let link, let wait): begin { await $0.connect(link, after: wait) }
         case .drop(let link, let reason): begin { await $0.drop(link, reason) }
         case .trip(let trip): begin { await $0.perform(trip) }
-        case .arm(let queues): begin { await $0.arm(queues) }
-        case .disarm: begin { await $0.disarm() }
+        case .arm(let queues, let whole, let guards): begin { await $0.arm(queues, whole: whole, guards: guards) }
+        case .disarm(let guards): begin { await $0.disarm(guards: guards) }
+        case .handOver(let queues, let guards): begin { try? await $0.signal?.handOver(queues, guards: guards) }
         // If it fails the connection is gone, and the polls of the others find what is left.
         case .passOn(let queues, let everybody): begin { try? await $0.signal?.passOn(queues, toEverybody: everybody) }
         case .askQuiet(let queues): begin { await $0.askQuiet(queues) }
@@ -362,15 +363,20 @@ public actor Worker: Service {
         }
     }
 
-    private func arm(_ queues: [String]) async {
+    private func arm(_ queues: [String], whole: Bool, guards: Bool) async {
         guard let signal else { return }
-        do { tell(.armed(quiet: try await signal.arm(queues))) } catch { tell(.armFailed(reason: "cannot arm the doorbell: \(error)")) }
+        do {
+            let (isReserve, quiet) = try await signal.arm(queues, whole: whole, guards: guards)
+            tell(.armed(quiet: quiet, isReserve: isReserve))
+        } catch {
+            tell(.armFailed(reason: "cannot arm the doorbell: \(error)"))
+        }
     }
 
-    private func disarm() async {
+    private func disarm(guards: Bool) async {
         guard let signal else { return }
         // If it fails the connection is gone, and with it the locks.
-        try? await signal.disarm()
+        try? await signal.disarm(guards: guards)
         tell(.disarmed)
     }
 
@@ -382,7 +388,7 @@ public actor Worker: Service {
     private func leave() async {
         if let workerID {
             // Without a row to leave, rescue tidies up after us.
-            if let signal { try? await signal.leave() } else if let work { _ = try? await work.first.execute(SQL.unregister, [.int32(workerID)]) }
+            if let signal { try? await signal.leave(options.queues.map(\.name)) } else if let work { _ = try? await work.first.execute(SQL.unregister, [.int32(workerID)]) }
         }
         tell(.left)
     }

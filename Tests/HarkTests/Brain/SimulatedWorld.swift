@@ -215,7 +215,7 @@ struct SimulatedWorld {
         case .arm(let queues):
             guard up[.signal] == true else { return }
             armed = queues
-            try tell(.armed(quiet: isQuiet(queues) && Int.random(in: 0...4, using: &random) != 0))
+            try tell(.armed(quiet: isQuiet(queues) && Int.random(in: 0...4, using: &random) != 0, isReserve: false))
         case .disarm:
             guard up[.signal] == true else { return }
             armed = []
@@ -393,13 +393,13 @@ struct SimulatedWorld {
                 let arrival = Bool.random(using: &random) ? now + latency() : max(now + latency(), lastArrival)
                 lastArrival = max(arrival, lastArrival)
                 plan(arrival - now, .arrive(trip, trip.writes.isEmpty && trip.look == nil ? nil : fault(), line: line))
-            case .arm(let queues):
+            case .arm(let queues, _, _):
                 plan(latency(), .arm(Set(queues)))
             case .disarm:
                 asleep = false
                 plan(latency(), .disarm)
             case .askQuiet(let queues): plan(latency(), .quiet(Set(queues)))
-            case .beat, .passOn, .report(.trouble), .report(.late): break
+            case .beat, .passOn, .handOver, .report(.trouble), .report(.late): break
             case .run(let tasks): for task in tasks { begin(task) }
             case .stop(let claim, let reason): stop(claim, reason)
             case .leave: plan(latency(), .left)

@@ -227,6 +227,39 @@ struct WorkerStateTests {
         #expect(hands.passed == ["to two: default"])
     }
 
+    @Test("a reserve that is rung, or that nobody guards for any more, wakes up and goes to sleep anew", arguments: [true, false])
+    func takesOver(isRung: Bool) {
+        var hands = Hands()
+        hands.isReserve = true
+        hands.run(for: .seconds(2))
+        #expect(hands.isAsleep)
+        hands.forget()
+        (hands.isReserve, hands.isGuarded) = (false, isRung)
+        if isRung { hands.tell(.bell(queue: "default", everybody: false)) }
+        hands.run(for: .seconds(6))
+        #expect(hands.doorbell == ["wakes as a guard", "arms as a guard"])
+        #expect(hands.isAsleep)
+    }
+
+    @Test("a guard that is more than half full, or leaves, hands over; so does one that leaves asleep")
+    func handsOver() {
+        var hands = Hands(slots: 4)
+        hands.run(for: .seconds(2))
+        hands.forget()
+        hands.ready = [1, 2]
+        hands.tell(.bell(queue: "default", everybody: false))
+        hands.run(for: .seconds(1))
+        #expect(hands.doorbell == ["wakes as a guard", "arms as a guard"])
+        hands.forget()
+        hands.ready = [3]
+        hands.tell(.bell(queue: "default", everybody: false))
+        hands.run(for: .seconds(1))
+        #expect(hands.doorbell == ["wakes", "hands over", "arms"])
+        hands.forget()
+        hands.tell(.drain(timeout: .seconds(30)))
+        #expect(hands.doorbell == ["wakes", "hands over"])
+    }
+
     @Test("a worker that is full when a task will be due within a minute passes that on, once")
     func passesOnTime() {
         var hands = Hands(slots: 1)
@@ -249,6 +282,9 @@ private struct Hands: CustomTestStringConvertible {
     private(set) var sent: [(at: Duration, trip: Trip)] = []
     private(set) var actions: [WorkerAction] = []
     private(set) var running: [ClaimedTask] = []
+    /// Somebody else guards the queue.
+    var isReserve = false
+    var isGuarded = true
     /// Nobody holds SILENT.
     var quiet: Bool
     /// The tasks that are there to be claimed.
@@ -279,6 +315,16 @@ private struct Hands: CustomTestStringConvertible {
     var isAsleep: Bool { actions.contains { if case .report(.asleep) = $0 { true } else { false } } }
     var abandoned: Bool { actions.contains { if case .report(.deaf) = $0 { true } else { false } } }
     var stops: [StopReason] { actions.compactMap { if case .stop(_, let reason) = $0 { reason } else { nil } } }
+    var doorbell: [String] {
+        actions.compactMap {
+            switch $0 {
+            case .arm(_, _, let guards): guards ? "arms as a guard" : "arms"
+            case .disarm(let guards): guards ? "wakes as a guard" : "wakes"
+            case .handOver: "hands over"
+            default: nil
+            }
+        }
+    }
     var passed: [String] {
         actions.compactMap { if case .passOn(let queues, let everybody) = $0 { "to \(everybody ? "everybody" : "two"): \(queues.joined(separator: " "))" } else { nil } }
     }
@@ -306,7 +352,7 @@ private struct Hands: CustomTestStringConvertible {
             switch action {
             case .connect(.signal, _): answer(.joined(worker: 1, renewed: false))
             case .connect(.work, _) where connects || sent.isEmpty: answer(.workConnected)
-            case .arm: answer(.armed(quiet: quiet))
+            case .arm: answer(.armed(quiet: quiet, isReserve: isReserve))
             case .askQuiet: answer(.quiet(quiet))
             case .disarm: answer(.disarmed)
             case .trip(let trip):
@@ -323,6 +369,7 @@ private struct Hands: CustomTestStringConvertible {
 
     private mutating func result(of trip: Trip) -> TripResult {
         var result = TripResult(stillRegistered: trip.beat == nil ? nil : true, written: Set(trip.writes.map(\.claim)), took: .milliseconds(1))
+        result.isGuarded = isGuarded
         for asked in trip.look?.queues ?? [] {
             if asked.full {
                 result.lanes[asked.queue] = ready.isEmpty ? [] : [0]

@@ -63,7 +63,7 @@ struct MirrorTests {
             let bucket = try #require(try await listener.execute(SQL.buckets, [.textArray(["mail"])]).first?.int(1))
             #expect((0...255).contains(bucket))
             try await listener.script("listen \(Channel.bell(bucket)); listen \(Channel.control(7))")
-            _ = try await listener.execute(SQL.arm, [.int32Array([Int32(bucket)]), .int32(7)])
+            _ = try await listener.execute(SQL.arm, [.int32(7), .textArray(["mail"]), .bool(true), .bool(false)])
             try await client.script("insert into hark.tasks (function, queue) values ('f', 'mail'), ('f', 'other'), ('f', 'mail')")
             try await client.script(
                 """
@@ -133,8 +133,8 @@ struct MirrorTests {
     @Test("the lock classes of workers and of the bell are different numbers of our own")
     func classes() async throws {
         try await withDatabase { _, client in
-            let classes = try await client.execute("select unnest(array[hark.sleep_class(), hark.sleeper_class(), hark.silent_class(), hark.worker_class()])").map { try $0.int(0) }
-            #expect(Set(classes).count == 4)
+            let classes = try await client.execute("select unnest(array[hark.sleep_class(), hark.sleeper_class(), hark.guard_class(), hark.reserve_class(), hark.silent_class(), hark.worker_class()])").map { try $0.int(0) }
+            #expect(Set(classes).count == 6)
             #expect(classes.allSatisfy { $0 > 1_000_000 })
         }
     }

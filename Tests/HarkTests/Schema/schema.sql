@@ -37,6 +37,39 @@ $$;
 
 
 --
+-- Name: arm(integer, text[], boolean, boolean); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.arm(worker integer, queues text[], whole boolean, guards boolean, OUT is_reserve boolean, OUT quiet boolean) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  bucket integer;
+begin
+  is_reserve := false;
+  if whole then
+    perform pg_advisory_lock(hark.reserve_class(), worker);
+  end if;
+  if guards then
+    perform pg_advisory_unlock(hark.guard_class(), worker);
+  end if;
+  if whole and hark.is_guarded(worker, queues) then
+    is_reserve := true;
+    quiet := true;
+    return;
+  end if;
+  for bucket in select distinct hark.bucket(q) b from unnest(queues) q order by b loop
+    perform pg_advisory_lock_shared(hark.sleep_class(), bucket), pg_advisory_lock(hark.sleeper_class(), hark.sleeper(worker, bucket));
+  end loop;
+  if whole then
+    perform pg_advisory_lock(hark.guard_class(), worker), pg_advisory_unlock(hark.reserve_class(), worker);
+  end if;
+  quiet := hark.is_quiet(queues);
+end $$;
+
+
+--
 -- Name: bell(); Type: FUNCTION; Schema: hark; Owner: -
 --
 
@@ -197,6 +230,15 @@ end $$;
 
 
 --
+-- Name: guard_class(); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.guard_class() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$select 1530942697$$;
+
+
+--
 -- Name: guard_delete(); Type: FUNCTION; Schema: hark; Owner: -
 --
 
@@ -233,15 +275,80 @@ end $$;
 
 
 --
+-- Name: hand_over(integer, text[], boolean); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.hand_over(worker integer, queues text[], guards boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  heir integer;
+begin
+  if guards then
+    perform pg_advisory_unlock(hark.guard_class(), worker);
+  end if;
+  if hark.is_guarded(worker, queues) then
+    return;
+  end if;
+  for heir in
+    select w.id from hark.workers w
+    where w.id <> worker and (w.queues = hand_over.queues or w.queues && hand_over.queues) and w.beat_at > clock_timestamp() - 2 * hark.grace()
+    order by w.queues @> hand_over.queues desc, hashint8extended(w.id, txid_current())
+  loop
+    if hark.is_taken(hark.reserve_class(), heir) then
+      perform pg_notify('hark_worker_' || heir, 'bell ' || queues[1]);
+      return;
+    end if;
+  end loop;
+end $$;
+
+
+--
 -- Name: is_asleep(integer, integer); Type: FUNCTION; Schema: hark; Owner: -
 --
 
 CREATE FUNCTION hark.is_asleep(worker integer, bucket integer) RETURNS boolean
     LANGUAGE sql
+    AS $$select hark.is_taken(hark.sleeper_class(), hark.sleeper(worker, bucket))$$;
+
+
+--
+-- Name: is_guarded(integer, text[]); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.is_guarded(worker integer, queues text[]) RETURNS boolean
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  select case when pg_try_advisory_lock_shared(hark.sleeper_class(), hark.sleeper(worker, bucket))
-    then not pg_advisory_unlock_shared(hark.sleeper_class(), hark.sleeper(worker, bucket)) else true end
+  select exists (
+    select from hark.workers w
+    where w.id <> worker and (w.queues = is_guarded.queues or w.queues @> is_guarded.queues)
+      and w.beat_at > clock_timestamp() - 2 * hark.grace() and hark.is_taken(hark.guard_class(), w.id))
 $$;
+
+
+--
+-- Name: is_quiet(text[]); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.is_quiet(queues text[]) RETURNS boolean
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select coalesce(bool_and(
+    case when pg_try_advisory_lock(hark.silent_class(), b.bucket) then pg_advisory_unlock(hark.silent_class(), b.bucket) else false end), true)
+  from (select distinct hark.bucket(q) as bucket from unnest(queues) q) b
+$$;
+
+
+--
+-- Name: is_taken(integer, integer); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.is_taken(class integer, key integer) RETURNS boolean
+    LANGUAGE sql
+    AS $$select case when pg_try_advisory_lock_shared(class, key) then not pg_advisory_unlock_shared(class, key) else true end$$;
 
 
 --
@@ -276,8 +383,8 @@ CREATE FUNCTION hark.keeps_time(worker integer, queue text) RETURNS boolean
     AS $$
   select not exists (
     select from hark.workers w
-    where w.id < worker and keeps_time.queue = any (w.queues) and w.beat_at > now() - 2 * hark.grace()
-      and hark.is_asleep(w.id, hark.bucket(keeps_time.queue)))
+    where w.id < worker and keeps_time.queue = any (w.queues) and w.beat_at > clock_timestamp() - 2 * hark.grace()
+      and (hark.is_taken(hark.reserve_class(), w.id) or hark.is_asleep(w.id, hark.bucket(keeps_time.queue))))
 $$;
 
 
@@ -455,6 +562,15 @@ end $$;
 
 
 --
+-- Name: reserve_class(); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.reserve_class() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$select 1648305129$$;
+
+
+--
 -- Name: retry(bigint[]); Type: FUNCTION; Schema: hark; Owner: -
 --
 
@@ -498,10 +614,10 @@ end $$;
 
 
 --
--- Name: ring(text, integer, integer); Type: FUNCTION; Schema: hark; Owner: -
+-- Name: ring(text, integer, integer, boolean); Type: FUNCTION; Schema: hark; Owner: -
 --
 
-CREATE FUNCTION hark.ring(queue text, workers integer DEFAULT 1, except_worker integer DEFAULT NULL::integer) RETURNS void
+CREATE FUNCTION hark.ring(queue text, workers integer DEFAULT 1, except_worker integer DEFAULT NULL::integer, reserves boolean DEFAULT false) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -512,17 +628,17 @@ begin
   if workers > 0 then
     for worker in
       select w.id from hark.workers w
-      where w.id is distinct from except_worker and ring.queue = any (w.queues) and w.beat_at > now() - 2 * hark.grace()
+      where w.id is distinct from except_worker and ring.queue = any (w.queues) and w.beat_at > clock_timestamp() - 2 * hark.grace()
       order by hashint8extended(w.id, txid_current())
     loop
-      if hark.is_asleep(worker, hark.bucket(ring.queue)) then
+      if hark.is_asleep(worker, hark.bucket(ring.queue)) or reserves and hark.is_taken(hark.reserve_class(), worker) then
         perform pg_notify('hark_worker_' || worker, 'bell ' || ring.queue);
         left_to_ring := left_to_ring - 1;
         exit when left_to_ring = 0;
       end if;
     end loop;
   end if;
-  if left_to_ring = workers then
+  if left_to_ring = workers and (not reserves or not hark.nobody_sleeps(hark.bucket(ring.queue))) then
     perform pg_notify('hark_bell_' || hark.bucket(ring.queue), ring.queue);
   end if;
 end $$;

@@ -1,14 +1,12 @@
--- Arms the bell: takes SLEEP for these buckets, shared and for the session, and then SLEEPER, by which those who ring find
--- this worker. Called on the signal connection by a worker that found nothing to do, before quiet.sql and a last claim. The
--- session must have a lock_timeout (100 ms).
+-- Arms the bell: takes the locks of a sleeper, for the session. Called on the signal connection by a worker that found nothing
+-- to do, before a last claim. The session must have a lock_timeout (100 ms).
 --
--- $1 int4[]  buckets, each once
--- $2 int4    worker's id
+-- $1 int4    worker's id
+-- $2 text[]  queues
+-- $3 bool    these are all queues of the worker
+-- $4 bool    the worker is awake and a guard
 --
--- Returns one row, armed: how many. Waits for the microseconds that somebody probes a lock (a try would fail then, and
--- the worker would sleep deaf). When it fails, the locks it already took stay, as session locks do: run disarm.sql and poll.
-select count(*)::int4 as armed
-from unnest($1::int4[]) b (bucket),
-  lateral (
-    select pg_advisory_lock_shared(hark.sleep_class(), b.bucket), pg_advisory_lock(hark.sleeper_class(), hark.sleeper($2::int4, b.bucket)) offset 0
-  ) taken
+-- Returns one row: is_reserve, another worker guards the queues; quiet, as in quiet.sql, and true for a reserve. Waits for the
+-- microseconds that somebody probes a lock (a try would fail then, and the worker would sleep deaf). When it fails, the locks
+-- it already took stay, as session locks do: run disarm.sql and poll. The rules are hark.arm's.
+select is_reserve, quiet from hark.arm($1::int4, $2::text[], $3::bool, $4::bool)

@@ -72,9 +72,10 @@ struct QueueState {
 
     mutating func want(_ look: Wanted) { wanted = max(wanted, look) }
 
-    mutating func ring(at now: Duration, othersKnow wait: Duration) {
+    mutating func ring(at now: Duration) {
         isRung = true
-        knowsMoreUntil = now + wait
+        // The longest poll interval that others may have.
+        knowsMoreUntil = now + .seconds(60)
     }
 
     /// Whether others are to be told, now that this worker has no room for it: of what it was rung for, and of what comes due

@@ -5,9 +5,13 @@ enum WorkerAction: Sendable {
     case drop(Link, reason: String)
     /// One round trip on the work connection; two at most at a time, whose answers may come in any order.
     case trip(Trip)
-    /// On the signal connection: hold SLEEP for these queues, then say whether SILENT is free.
-    case arm(queues: [String])
-    case disarm
+    /// On the signal connection: go to sleep for these queues, `whole` if they are all of the worker's, as a reserve or with SLEEP; then
+    /// say whether SILENT is free. `guards`: it holds GUARD.
+    case arm(queues: [String], whole: Bool, guards: Bool)
+    /// Wake up; `guards`: as a guard.
+    case disarm(guards: Bool)
+    /// On the signal connection: somebody else is to guard these queues. `guards`: it holds GUARD.
+    case handOver(queues: [String], guards: Bool)
     /// On the signal connection: ring two others, or everybody, if there is still something to do in these queues.
     case passOn(queues: [String], toEverybody: Bool)
     case askQuiet(queues: [String])
@@ -45,6 +49,8 @@ struct Trip: Sendable {
     var sweep = false
     /// Release every running row of ours that is not among these: the answer to its claim was lost with a connection.
     var known: [Claim]?
+    /// The queues that a reserve leaves to a guard: is there still one?
+    var askGuarded: [String]?
     /// Running tasks to be asked after: did somebody want them cancelled?
     var askCancelled: [Claim] = []
     var look: Look?

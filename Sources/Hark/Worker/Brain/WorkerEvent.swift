@@ -16,7 +16,8 @@ enum WorkerEvent: Sendable {
     /// Our own notification came back on the signal connection.
     case proof(nonce: UInt64)
 
-    case armed(quiet: Bool)
+    /// `isReserve`: another worker guards the queues, and inserts do not see us.
+    case armed(quiet: Bool, isReserve: Bool)
     case armFailed(reason: String)
     case disarmed
     case quiet(Bool)
@@ -83,6 +84,8 @@ struct TripResult: Sendable {
     var suspects: [Suspect] = []
     var rescued: [Rescued] = []
     var cancelRequested: [Claim] = []
+    /// The answer to `Trip.askGuarded`.
+    var isGuarded = true
     var took: Duration = .zero
 }
 

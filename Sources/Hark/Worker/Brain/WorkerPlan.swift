@@ -101,6 +101,7 @@ extension WorkerState {
             }
             if now < straysUntil { next.known = leases.byClaim.keys + outbox.claims }
             next.askCancelled = leases.open.filter { $0.stopped == nil }.map(\.claim)
+            if isReserve, case .armed(let names) = doorbell { next.askGuarded = names.sorted() }
             // Spread, and always ahead of the beat, which then needs no round trip of its own.
             nextUpkeep = now + (earlyUpkeeps.isEmpty ? settings.pollInterval * Double.random(in: 0.8...0.95, using: &random) : earlyUpkeeps.removeFirst())
             for index in queues.indices { queues[index].want(.full) }
@@ -137,26 +138,38 @@ extension WorkerState {
             nextBeat = now + beatInterval
             actions.append(.beat(currentBeat))
         }
-        guard case .working = phase else {
-            if case .armed = doorbell { disarm() }
-            return
+        if case .working = phase { planDoorbell(now) } else if case .armed = doorbell { disarm(now) }
+        if isGuard, !isAble(now) || !hasRoomForAll {
+            isGuard = false
+            actions.append(.handOver(queues: queues.map(\.settings.name), guards: true))
         }
-        planDoorbell(now)
     }
+
+    /// Whether we can claim what we are rung for, as far as we know.
+    private func isAble(_ now: Duration) -> Bool {
+        phase == .working && work.isUp && tripFailures == 0 && !isUnproven && trips.allSatisfy { now < $0.sent + Self.longTrip }
+    }
+
+    /// A round trip that takes longer waits for something.
+    private static let longTrip = Duration.seconds(1)
+
+    /// At least half of the slots of each queue are free: a guard with less lets others take part.
+    private var hasRoomForAll: Bool { queues.allSatisfy { $0.free > 0 && $0.running * 2 <= $0.settings.slots } }
 
     private mutating func planDoorbell(_ now: Duration) {
         let idle = Set(queues.lazy.filter(\.isIdle).map(\.settings.name))
         let settled = trips.allSatisfy { $0.trip.look == nil } && !queues.contains(where: \.wantsLook)
         switch doorbell {
         case .off:
-            guard work.isUp, settled, !idle.isEmpty, now >= armFrom else { return }
+            guard isAble(now), settled, !idle.isEmpty, now >= armFrom else { break }
             doorbell = .arming(idle)
-            actions.append(.arm(queues: idle.sorted()))
+            actions.append(.arm(queues: idle.sorted(), whole: idle.count == queues.count, guards: isGuard))
+            isGuard = false
         case .armed(let names):
             // Who holds SLEEP is rung in the place of others, so we hold it only while we can run what comes.
             let full = queues.contains { names.contains($0.settings.name) && $0.free == 0 }
-            if full || foundSinceArmed || !work.isUp || (settled && idle != names) {
-                disarm()
+            if full || foundSinceArmed || mustTakeOver || !isAble(now) || (settled && idle != names) {
+                disarm(now)
             } else if let askAt = unquiet?.askAt, now >= askAt {
                 unquiet?.askAt = nil
                 actions.append(.askQuiet(queues: names.sorted()))
@@ -168,20 +181,23 @@ extension WorkerState {
         }
     }
 
-    private mutating func disarm() {
+    private mutating func disarm(_ now: Duration) {
+        guard case .armed(let names) = doorbell else { return }
+        let guarded = !isReserve && names.count == queues.count
+        isGuard = isAble(now) && hasRoomForAll
         doorbell = .disarming
         unquiet = nil
-        asleep = false
-        actions.append(.disarm)
+        (asleep, isReserve, mustTakeOver) = (false, false, false)
+        actions.append(.disarm(guards: isGuard))
+        if guarded, !isGuard { actions.append(.handOver(queues: queues.map(\.settings.name), guards: false)) }
     }
 
     /// After the doorbell: who still sleeps would be rung again.
     private mutating func planPassingOn(_ now: Duration) {
-        let isAble = phase == .working && work.isUp && tripFailures == 0 && !isUnproven
+        let isAble = isAble(now)
         for index in queues.indices where queues[index].mustPassOn(isAble: isAble, at: now) { owed.insert(queues[index].settings.name) }
-        guard !owed.isEmpty else { return }
+        guard !owed.isEmpty, signal.isUp else { return }
         defer { owed = [] }
-        guard signal.isUp else { return }
         let sleepsFor = if case .armed(let names) = doorbell { names } else { owed }
         for (queues, everybody) in [(owed.intersection(sleepsFor), false), (owed.subtracting(sleepsFor), true)] where !queues.isEmpty {
             actions.append(.passOn(queues: queues.sorted(), toEverybody: everybody))
@@ -254,6 +270,7 @@ extension WorkerState {
             moments.append(nextBeat + .seconds(2))
             if let deadline = proofSent?.deadline { moments.append(deadline) }
             if case .armed = doorbell, let askAt = unquiet?.askAt { moments.append(askAt) }
+            if let sent = trips.first?.sent, sent + Self.longTrip > clock { moments.append(sent + Self.longTrip) }
             if phase == .working, doorbell == .off, work.isUp, armFrom > clock { moments.append(armFrom) }
         }
         return moments.min()

@@ -104,6 +104,12 @@ struct WorkerState {
     /// Armed, but an insert that did not ring may not have committed yet: since when, when to ask again, and how long the last wait was.
     var unquiet: (since: Duration, askAt: Duration?, wait: Duration)?
     var foundSinceArmed = false
+    /// Awake with room, and seeing to all of our queues, so that others may let them be.
+    var isGuard = false
+    /// Asleep while somebody else guards our queues.
+    var isReserve = false
+    /// A reserve was rung, or has found that nobody guards any more.
+    var mustTakeOver = false
     /// Rings that we cannot answer, by queue.
     var owed: Set<String> = []
     /// Nothing left to do that it can see: said once, when it comes true.
@@ -159,7 +165,10 @@ struct WorkerState {
                 break
             }
             queues[index].want(.narrow)
-            if !everybody { queues[index].ring(at: now, othersKnow: settings.pollInterval) }
+            if !everybody {
+                queues[index].ring(at: now)
+                mustTakeOver = isReserve
+            }
         case .cancelRequested(let task):
             heardListener(now)
             // Anybody may send a notification, and it may be late: the row knows whether it is so.
@@ -169,7 +178,7 @@ struct WorkerState {
                 isUnproven = false
                 heardListener(now)
             }
-        case .armed(let quiet): armed(quiet: quiet, now)
+        case .armed(let quiet, let isReserve): armed(quiet: quiet, isReserve: isReserve, now)
         case .armFailed(let reason):
             guard case .arming = doorbell else { return }
             doorbell = .off
@@ -210,6 +219,7 @@ struct WorkerState {
     }
 
     mutating func joined(_ id: Int32, renewed: Bool, _ now: Duration) {
+        let wasThere = worker != nil
         worker = id
         signal.connected()
         doorbell = .off
@@ -220,7 +230,12 @@ struct WorkerState {
         nextProof = now + settings.proofInterval
         nextUpkeep = now
         nextBeat = now
-        for index in queues.indices { queues[index].want(.full) }
+        // What we were rung for meanwhile we have not heard.
+        for index in queues.indices {
+            queues[index].want(.full)
+            if wasThere { queues[index].ring(at: now) }
+        }
+        (isGuard, isReserve, mustTakeOver) = (false, false, false)
         if renewed { for lease in leases.open { stop(lease, .lost, now) } }
         setListener(work.isUp ? .listening(since: now) : listener)
     }
@@ -229,7 +244,7 @@ struct WorkerState {
         switch link {
         case .signal:
             doorbell = .off
-            asleep = false
+            (asleep, isGuard, isReserve, mustTakeOver) = (false, false, false, false)
             unquiet = nil
             proofSent = nil
             let isQuiet = isRelistening
@@ -288,12 +303,15 @@ struct WorkerState {
         nextProof = now + settings.proofInterval
     }
 
-    mutating func armed(quiet: Bool, _ now: Duration) {
+    mutating func armed(quiet: Bool, isReserve: Bool, _ now: Duration) {
         guard case .arming(let names) = doorbell else { return }
         doorbell = .armed(names)
+        self.isReserve = isReserve
         foundSinceArmed = false
         // Who was not quiet for long may still not be.
         if case .polling(_, let why) = listener, work.isUp, quiet || why != Self.notQuiet { setListener(.listening(since: now)) }
+        // What a reserve would find its guard will.
+        if isReserve { return }
         for index in queues.indices where names.contains(queues[index].settings.name) { queues[index].want(.full) }
         unquiet = quiet ? nil : (since: now, askAt: now + .milliseconds(1), wait: .milliseconds(1))
     }
@@ -324,7 +342,7 @@ struct WorkerState {
     private mutating func takeTrip(_ number: Int, _ now: Duration) -> Trip? {
         guard let index = trips.firstIndex(where: { $0.trip.number == number }) else { return nil }
         let answered = trips.remove(at: index).trip
-        if !trips.isEmpty { trips[0].sent = now }
+        if index == 0, !trips.isEmpty { trips[0].sent = now }
         return answered
     }
 
@@ -351,6 +369,7 @@ struct WorkerState {
             actions.append(.drop(.signal, reason: "this worker was given up for dead"))
         }
         if let nonce = asked.proof { proofSent = proofSent.map { _ in (nonce, now + settings.proofTimeout) } }
+        if isReserve, !result.isGuarded { mustTakeOver = true }
         noteSuspects(result.suspects, now)
         for rescued in result.rescued { actions.append(.report(.rescued(task: rescued.task, from: rescued.worker, state: rescued.state))) }
         for claim in result.cancelRequested { if let lease = leases.byClaim[claim] { stop(lease, .cancelled, now) } }
