@@ -39,8 +39,8 @@
 -- a reserve, which looks and arms as above. Neither misses the other: the reserve takes RESERVE and then tries GUARD, the guard
 -- gives GUARD back and then tries RESERVE. A guard that is killed is missed by the reserves at their next poll.
 --
--- The same for what is due later: whoever is rung for it sets its timer, and of those that find it by their polls only the
--- eldest sleeper does (hark.keeps_time). A worker that is full passes that on, too.
+-- The same for what is due later: whoever is rung for it sets its timer, and so does whoever finds it by its poll and is no
+-- reserve. A worker that is full passes that on, too.
 --
 -- The trigger is deferred to commit: 1 to 3 then take microseconds, however long the transaction was open, and the
 -- question is who sleeps now, not who slept when the row was inserted.
@@ -130,7 +130,9 @@ begin
     end if;
   end if;
   if current_setting('hark.bell', true) is distinct from 'off'
-    and not (hark.take_silent(hark.bucket(NEW.queue)) and hark.nobody_sleeps(hark.bucket(NEW.queue)))
+    -- Twice, because another one that asks at this moment looks like a sleeper.
+    and not (hark.take_silent(hark.bucket(NEW.queue))
+      and (hark.nobody_sleeps(hark.bucket(NEW.queue)) or hark.nobody_sleeps(hark.bucket(NEW.queue))))
     and current_setting('hark.rung', true) is distinct from NEW.queue
   then
     perform hark.ring(NEW.queue), set_config('hark.rung', NEW.queue, true);

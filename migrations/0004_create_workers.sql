@@ -132,15 +132,6 @@ begin
   perform set_config('hark.worker', caller, true);
 end $$;
 
--- Whether a worker is to wake for the scheduled tasks of a queue that it was not rung for: no elder one sleeps.
-create function hark.keeps_time(worker integer, queue text) returns boolean
-language sql volatile set search_path = pg_catalog, pg_temp as $$
-  select not exists (
-    select from hark.workers w
-    where w.id < worker and keeps_time.queue = any (w.queues) and w.beat_at > clock_timestamp() - 2 * hark.grace()
-      and (hark.is_taken(hark.reserve_class(), w.id) or hark.is_asleep(w.id, hark.bucket(keeps_time.queue))))
-$$;
-
 -- Whether another worker sees to all of these queues: awake with room, or asleep with SLEEP.
 create function hark.is_guarded(worker integer, queues text[]) returns boolean
 language sql volatile set search_path = pg_catalog, pg_temp as $$
@@ -186,11 +177,13 @@ language sql volatile set search_path = pg_catalog, pg_temp as $$
   from (select distinct hark.bucket(q) as bucket from unnest(queues) q) b
 $$;
 
--- A guard that is full or leaves: another one is to see to its queues. guards: it holds GUARD.
+-- A guard that is full or leaves: others are to see to its queues, one if it has all of them. guards: it holds GUARD.
 create function hark.hand_over(worker integer, queues text[], guards boolean) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-  heir integer;
+  heir record;
+  left_over text[] := queues;
+  common text;
 begin
   if guards then
     perform pg_advisory_unlock(hark.guard_class(), worker);
@@ -199,13 +192,15 @@ begin
     return;
   end if;
   for heir in
-    select w.id from hark.workers w
+    select w.id, w.queues from hark.workers w
     where w.id <> worker and (w.queues = hand_over.queues or w.queues && hand_over.queues) and w.beat_at > clock_timestamp() - 2 * hark.grace()
     order by w.queues @> hand_over.queues desc, hashint8extended(w.id, txid_current())
   loop
-    if hark.is_taken(hark.reserve_class(), heir) then
-      perform pg_notify('hark_worker_' || heir, 'bell ' || queues[1]);
-      return;
+    select q into common from unnest(left_over) q where q = any (heir.queues) limit 1;
+    if common is not null and hark.is_taken(hark.reserve_class(), heir.id) then
+      perform pg_notify('hark_worker_' || heir.id, 'bell ' || common);
+      left_over := array(select q from unnest(left_over) q where q <> all (heir.queues));
+      exit when cardinality(left_over) = 0;
     end if;
   end loop;
 end $$;

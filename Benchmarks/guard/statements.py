@@ -25,8 +25,8 @@ def figures(world):
     # Beside a second worker, which lives.
     for name in ("lanes", "next_due", "suspects"):
         with world.session() as session, Session(world, session.database):
-            values = {"lanes": [["default"]], "next_due": [["default"], [True], session.worker], "suspects": [session.worker]}[name]
-            found[f"{name}.buffers"] = Figure(_median(lambda it: it.buffers(name, *values), session), "buffers per call", world.by)
+            value = session.worker if name == "suspects" else ["default"]
+            found[f"{name}.buffers"] = Figure(_median(lambda it: it.buffers(name, value), session), "buffers per call", world.by)
     for name, asleep in {"insert.buffers": False, "insert_with_bell.buffers": True}.items():
         found[name] = Figure(_insert(world, asleep), "buffers per task, one at a time", world.by)
     return found | _log(world)

@@ -12,7 +12,7 @@ from bench.waiting import wait_until
 COLUMNS = ["woken", "claims", "statements", "commit ms", "start ms", "server CPU ms", "workers' CPU ms"]
 ONE, EVERYBODY = "one is rung", "everybody is rung"
 RING_EVERYBODY = """
-    create or replace function hark.ring(queue text, workers integer default 1, except_worker integer default null) returns void
+    create or replace function hark.ring(queue text, workers integer default 1, except_worker integer default null, reserves boolean default false) returns void
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
     begin perform pg_notify('hark_bell_' || hark.bucket(queue), queue); end $$
 """

@@ -197,9 +197,8 @@ struct Store: Sendable {
         steps.append((Query(SQL.lanes, [.textArray(full)]), { rows, result in
             for row in rows { result.lanes[try row.string(0), default: []].append(try row.int(1)) }
         }))
-        let mustKnow = look.full.map(\.mustKnowDue)
-        steps.append((Query(SQL.nextDue, [.textArray(full), .boolArray(mustKnow), .int32(worker.id)]), { rows, result in
-            for row in rows { result.nextDue[try row.string(0)] = try row.optionalDouble(1).map { .seconds($0) } }
+        steps.append((Query(SQL.nextDue, [.textArray(full)]), { rows, result in
+            for row in rows { result.nextDue[try row.string(0)] = .seconds(try row.double(1)) }
         }))
         return steps
     }

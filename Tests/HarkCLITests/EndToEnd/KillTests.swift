@@ -24,9 +24,9 @@ struct KillTests {
                     try await worker.line("20 processes of a worker that died here still ran, and were killed")
                     for task in 1...20 { try await worker.line("task \(task) stay #2 | staying") }
                     #expect(try bench.leftovers().count == 20, "not two of one task at a time")
-                    // By the database's clock. The one bound on time in these tests, as the promise is one: at once means within a second.
-                    let soon = "select count(*)::text from hark.tasks t join hark.workers w on w.id = t.worker_id where t.attempt = 2 and t.started_at < w.started_at + interval '1 second'"
-                    #expect(try await bench.sql(soon) == "20", "all of them start within a second of the second worker's registration")
+                    // The first poll comes after 0.8 of its interval. How many seconds it is in truth says the benchmark workers.recovery.
+                    let soon = "select count(*)::text from hark.tasks t join hark.workers w on w.id = t.worker_id where t.attempt = 2 and t.started_at < w.started_at + interval '48 seconds'"
+                    #expect(try await bench.sql(soon) == "20", "all of them start before the second worker polls")
                     worker.send(SIGTERM)
                     // Two signals at once may arrive as one.
                     try await worker.line("stopping; 20 tasks still run")

@@ -83,7 +83,9 @@ begin
     end if;
   end if;
   if current_setting('hark.bell', true) is distinct from 'off'
-    and not (hark.take_silent(hark.bucket(NEW.queue)) and hark.nobody_sleeps(hark.bucket(NEW.queue)))
+    -- Twice, because another one that asks at this moment looks like a sleeper.
+    and not (hark.take_silent(hark.bucket(NEW.queue))
+      and (hark.nobody_sleeps(hark.bucket(NEW.queue)) or hark.nobody_sleeps(hark.bucket(NEW.queue))))
     and current_setting('hark.rung', true) is distinct from NEW.queue
   then
     perform hark.ring(NEW.queue), set_config('hark.rung', NEW.queue, true);
@@ -283,7 +285,9 @@ CREATE FUNCTION hark.hand_over(worker integer, queues text[], guards boolean) RE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  heir integer;
+  heir record;
+  left_over text[] := queues;
+  common text;
 begin
   if guards then
     perform pg_advisory_unlock(hark.guard_class(), worker);
@@ -292,13 +296,15 @@ begin
     return;
   end if;
   for heir in
-    select w.id from hark.workers w
+    select w.id, w.queues from hark.workers w
     where w.id <> worker and (w.queues = hand_over.queues or w.queues && hand_over.queues) and w.beat_at > clock_timestamp() - 2 * hark.grace()
     order by w.queues @> hand_over.queues desc, hashint8extended(w.id, txid_current())
   loop
-    if hark.is_taken(hark.reserve_class(), heir) then
-      perform pg_notify('hark_worker_' || heir, 'bell ' || queues[1]);
-      return;
+    select q into common from unnest(left_over) q where q = any (heir.queues) limit 1;
+    if common is not null and hark.is_taken(hark.reserve_class(), heir.id) then
+      perform pg_notify('hark_worker_' || heir.id, 'bell ' || common);
+      left_over := array(select q from unnest(left_over) q where q <> all (heir.queues));
+      exit when cardinality(left_over) = 0;
     end if;
   end loop;
 end $$;
@@ -371,21 +377,6 @@ begin
   NEW.errors := hark.add_error(NEW.errors, '{"kind": "cancelled", "message": "cancelled on request while it ran"}'::jsonb, OLD.attempt::integer, null::text);
   return NEW;
 end $$;
-
-
---
--- Name: keeps_time(integer, text); Type: FUNCTION; Schema: hark; Owner: -
---
-
-CREATE FUNCTION hark.keeps_time(worker integer, queue text) RETURNS boolean
-    LANGUAGE sql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  select not exists (
-    select from hark.workers w
-    where w.id < worker and keeps_time.queue = any (w.queues) and w.beat_at > clock_timestamp() - 2 * hark.grace()
-      and (hark.is_taken(hark.reserve_class(), w.id) or hark.is_asleep(w.id, hark.bucket(keeps_time.queue))))
-$$;
 
 
 SET default_tablespace = '';

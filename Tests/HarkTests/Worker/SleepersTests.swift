@@ -64,28 +64,20 @@ struct SleepersTests {
         }
     }
 
-    @Test("of those that were not rung for a scheduled task only the eldest sleeper wakes for it")
-    func keepsTime() async throws {
-        try await withDatabase { database, client in
-            try await client.script(
-                """
-                insert into hark.tasks (function, run_at) values ('noop', now() + interval '30 seconds');
-                insert into hark.workers (name, queues) values ('eldest', '{default}'), ('younger', '{default,other}'), ('other', '{other}')
-                """)
-            let sleepers = try await [database.connect(), database.connect()]
-            for (sleeper, id) in zip(sleepers, [Int32(1), 2]) { _ = try await sleeper.execute(SQL.arm, [.int32(id), .textArray(["default"]), .bool(false), .bool(false)]) }
-            let wakes = { (worker: Int32, rung: Bool) in
-                try await client.execute(SQL.nextDue, [.textArray(["default", "other"]), .boolArray([rung, rung]), .int32(worker)]).first?.optionalDouble(1) != nil
+    @Test("a guard that is awake keeps the time for tasks that nobody was rung for")
+    func guardKeepsTime() async throws {
+        let gate = Gate()
+        try await withSleepers(2, more: { $0.add("wait") { (_: TaskContext) in await gate.pass() } }) { workers, bells, client in
+            // Whoever is rung is awake from here on, and the other one, elder or not, is its reserve.
+            for _ in 1...2 {
+                let slept = workers[0].sleeps
+                try await workers[0].written(try await client.enqueue("noop"))
+                try await workers[0].asleep(times: slept + 1)
             }
-            let asleep = try await (wakes(1, false), wakes(2, false), wakes(4, false), wakes(4, true))
-            #expect(asleep == (true, false, false, true))
-            try await client.script("update hark.workers set beat_at = now() - interval '11 seconds' where name = 'eldest'")
-            let frozen = try await (wakes(2, false), wakes(4, false))
-            #expect(frozen == (true, false))
-            _ = try await sleepers[1].execute(SQL.disarm, [.int32(2), .bool(false)])
-            let awake = try await wakes(4, false)
-            #expect(awake)
-            for sleeper in sleepers { await sleeper.close() }
+            let id = try await client.enqueue("noop", "[]", "run_at", "now() + interval '1500 ms'")
+            try await workers[0].written(id)
+            #expect(try await client.value("select (started_at >= run_at)::text from hark.tasks where id = $1", [.int64(id)]) == "true")
+            gate.open()
         }
     }
 

@@ -53,7 +53,7 @@ struct QueueState {
     /// We were rung for it, and have not seen yet that nothing is left. Whoever is rung sees to it, or passes the ring on.
     private var isRung = false
     /// Until then others may not know of a scheduled task that we were rung for.
-    private(set) var knowsMoreUntil = Duration.zero
+    private var knowsMoreUntil = Duration.zero
     /// The `nextDue` that was passed on.
     private var passedOn: Duration?
     /// Something is due and cannot be promoted, because somebody has it locked: how long to wait before the next try.
@@ -99,11 +99,11 @@ struct QueueState {
     func goesOn(at now: Duration) -> Bool { room > 0 && wasFilled && wanted < .full && now < nextFullLook && nextDue.map { $0 > now } ?? true }
 
     /// What to ask of the database now. From here on `wanted` gathers what is heard while the look is under way.
-    mutating func look(mustKnowDue: Bool = false) -> QueueLook {
+    mutating func look() -> QueueLook {
         let full = wanted == .full
         let look = QueueLook(
             queue: settings.name, full: full, room: knowsLanes ? room : 0,
-            lanes: full ? lanes.map { Lane(priority: $0.priority, mark: 0) } : lanes, mustKnowDue: mustKnowDue)
+            lanes: full ? lanes.map { Lane(priority: $0.priority, mark: 0) } : lanes)
         wanted = .nothing
         reserved += look.room
         return look
@@ -116,7 +116,7 @@ struct QueueState {
     /// - Parameters:
     ///   - existing: the priorities that have ready tasks; only after a full look.
     ///   - nextDue: how long until the next scheduled task is due; not positive if some that are due were not promoted.
-    ///     Only after a full look, and only if no other sleeper wakes for it.
+    ///     Only after a full look.
     ///   - mayPromoteMore: that was because there are more than one round trip promotes.
     mutating func looked(_ asked: QueueLook, found: [ClaimedTask], existing: [Int], nextDue: Duration?, mayPromoteMore: Bool, took: Duration, at now: Duration) {
         let lowest = Dictionary(found.map { ($0.priority, $0.position) }, uniquingKeysWith: min)
@@ -146,6 +146,11 @@ struct QueueState {
             want(existing.isEmpty ? .nothing : .full)
         }
         if wanted == .nothing { isRung = false }
+    }
+
+    /// A guard keeps the time for its reserves, but for what only they were rung for.
+    mutating func leaveTimeToGuard(at now: Duration) {
+        if now >= knowsMoreUntil { nextDue = nil }
     }
 
     /// A task of this priority is given back. It was taken before the lanes were listed, so its lane may seem to be empty.

@@ -81,8 +81,6 @@ struct QueueLook: Sendable, Equatable {
     var full: Bool
     var room: Int
     var lanes: [Lane]
-    /// When the next task is due must be known here, because of a ring or because it was known before.
-    var mustKnowDue = false
 }
 
 /// One (queue, priority) of the ready index, and the position below which we need not look in it.

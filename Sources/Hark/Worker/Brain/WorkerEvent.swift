@@ -76,8 +76,7 @@ struct TripResult: Sendable {
     var claimed: [ClaimedTask] = []
     /// The lanes that have ready tasks, by queue; only from a full look.
     var lanes: [String: [Int]] = [:]
-    /// By queue, how long until its next scheduled task is due, after the due ones were promoted; only from a full look, and
-    /// only if no other sleeper wakes for it.
+    /// By queue, how long until its next scheduled task is due, after the due ones were promoted; only from a full look.
     var nextDue: [String: Duration] = [:]
     /// As many came due as one round trip promotes.
     var mayPromoteMore = false

@@ -119,9 +119,7 @@ extension WorkerState {
             for index in queues.indices { queues[index].want(.full) }
         }
         var asked: [QueueLook] = []
-        for index in queues.indices where queues[index].wantsLook {
-            asked.append(queues[index].look(mustKnowDue: settings.untilEmpty || now < queues[index].knowsMoreUntil))
-        }
+        for index in queues.indices where queues[index].wantsLook { asked.append(queues[index].look()) }
         if !asked.isEmpty { next.look = Look(queues: asked, token: Int64(random.next() >> 1)) }
     }
 
@@ -138,70 +136,9 @@ extension WorkerState {
             nextBeat = now + beatInterval
             actions.append(.beat(currentBeat))
         }
+        planHandOver(now)
         if case .working = phase { planDoorbell(now) } else if case .armed = doorbell { disarm(now) }
-        if isGuard, !isAble(now) || !hasRoomForAll {
-            isGuard = false
-            actions.append(.handOver(queues: queues.map(\.settings.name), guards: true))
-        }
-    }
-
-    /// Whether we can claim what we are rung for, as far as we know.
-    private func isAble(_ now: Duration) -> Bool {
-        phase == .working && work.isUp && tripFailures == 0 && !isUnproven && trips.allSatisfy { now < $0.sent + Self.longTrip }
-    }
-
-    /// A round trip that takes longer waits for something.
-    private static let longTrip = Duration.seconds(1)
-
-    /// At least half of the slots of each queue are free: a guard with less lets others take part.
-    private var hasRoomForAll: Bool { queues.allSatisfy { $0.free > 0 && $0.running * 2 <= $0.settings.slots } }
-
-    private mutating func planDoorbell(_ now: Duration) {
-        let idle = Set(queues.lazy.filter(\.isIdle).map(\.settings.name))
-        let settled = trips.allSatisfy { $0.trip.look == nil } && !queues.contains(where: \.wantsLook)
-        switch doorbell {
-        case .off:
-            guard isAble(now), settled, !idle.isEmpty, now >= armFrom else { break }
-            doorbell = .arming(idle)
-            actions.append(.arm(queues: idle.sorted(), whole: idle.count == queues.count, guards: isGuard))
-            isGuard = false
-        case .armed(let names):
-            // Who holds SLEEP is rung in the place of others, so we hold it only while we can run what comes.
-            let full = queues.contains { names.contains($0.settings.name) && $0.free == 0 }
-            if full || foundSinceArmed || mustTakeOver || !isAble(now) || (settled && idle != names) {
-                disarm(now)
-            } else if let askAt = unquiet?.askAt, now >= askAt {
-                unquiet?.askAt = nil
-                actions.append(.askQuiet(queues: names.sorted()))
-            } else if settled, unquiet == nil, !asleep {
-                asleep = true
-                actions.append(.report(.asleep))
-            }
-        case .arming, .disarming: break
-        }
-    }
-
-    private mutating func disarm(_ now: Duration) {
-        guard case .armed(let names) = doorbell else { return }
-        let guarded = !isReserve && names.count == queues.count
-        isGuard = isAble(now) && hasRoomForAll
-        doorbell = .disarming
-        unquiet = nil
-        (asleep, isReserve, mustTakeOver) = (false, false, false)
-        actions.append(.disarm(guards: isGuard))
-        if guarded, !isGuard { actions.append(.handOver(queues: queues.map(\.settings.name), guards: false)) }
-    }
-
-    /// After the doorbell: who still sleeps would be rung again.
-    private mutating func planPassingOn(_ now: Duration) {
-        let isAble = isAble(now)
-        for index in queues.indices where queues[index].mustPassOn(isAble: isAble, at: now) { owed.insert(queues[index].settings.name) }
-        guard !owed.isEmpty, signal.isUp else { return }
-        defer { owed = [] }
-        let sleepsFor = if case .armed(let names) = doorbell { names } else { owed }
-        for (queues, everybody) in [(owed.intersection(sleepsFor), false), (owed.subtracting(sleepsFor), true)] where !queues.isEmpty {
-            actions.append(.passOn(queues: queues.sorted(), toEverybody: everybody))
-        }
+        planHandOver(now)
     }
 
     private mutating func planLeaving(_ now: Duration) {

@@ -110,6 +110,10 @@ struct WorkerState {
     var isReserve = false
     /// A reserve was rung, or has found that nobody guards any more.
     var mustTakeOver = false
+    /// Was to take over, and is too full to guard yet.
+    var owesGuard = false
+    /// What was ours before the signal connection was made anew with other queues.
+    var leftQueues: [String] = []
     /// Rings that we cannot answer, by queue.
     var owed: Set<String> = []
     /// Nothing left to do that it can see: said once, when it comes true.
@@ -167,7 +171,8 @@ struct WorkerState {
             queues[index].want(.narrow)
             if !everybody {
                 queues[index].ring(at: now)
-                mustTakeOver = isReserve
+                if case .arming = doorbell { mustTakeOver = true }
+                if isReserve { mustTakeOver = true }
             }
         case .cancelRequested(let task):
             heardListener(now)
@@ -183,6 +188,7 @@ struct WorkerState {
             guard case .arming = doorbell else { return }
             doorbell = .off
             armFrom = now + settings.pollInterval
+            handOver()
             setListener(.polling(since: now, why: reason))
         case .disarmed: if doorbell == .disarming { doorbell = .off }
         case .quiet(let quiet): answered(quiet: quiet, now)
@@ -236,6 +242,8 @@ struct WorkerState {
             if wasThere { queues[index].ring(at: now) }
         }
         (isGuard, isReserve, mustTakeOver) = (false, false, false)
+        if !leftQueues.isEmpty { handOver(leftQueues) }
+        leftQueues = []
         if renewed { for lease in leases.open { stop(lease, .lost, now) } }
         setListener(work.isUp ? .listening(since: now) : listener)
     }
@@ -244,7 +252,7 @@ struct WorkerState {
         switch link {
         case .signal:
             doorbell = .off
-            (asleep, isGuard, isReserve, mustTakeOver) = (false, false, false, false)
+            (asleep, isGuard, isReserve, mustTakeOver, owesGuard) = (false, false, false, false, false)
             unquiet = nil
             proofSent = nil
             let isQuiet = isRelistening
@@ -278,6 +286,7 @@ struct WorkerState {
     /// Queues that are not wanted any more claim nothing, and go when the last of their tasks has ended.
     mutating func configured(_ new: Settings, _ now: Duration) {
         let isAnotherWorker = new.queues.map(\.name).sorted() != settings.queues.map(\.name).sorted() || new.slots != settings.slots
+        let old = settings
         settings = new
         for index in queues.indices {
             let name = queues[index].settings.name
@@ -292,6 +301,7 @@ struct WorkerState {
         if isAnotherWorker, signal.isUp, phase != .leaving {
             signal.isUp = false
             isRelistening = true
+            leftQueues = old.queues.map(\.name)
             actions.append(.drop(.signal, reason: "the configuration has changed"))
         }
     }
@@ -302,40 +312,6 @@ struct WorkerState {
         proofSent = nil
         nextProof = now + settings.proofInterval
     }
-
-    mutating func armed(quiet: Bool, isReserve: Bool, _ now: Duration) {
-        guard case .arming(let names) = doorbell else { return }
-        doorbell = .armed(names)
-        self.isReserve = isReserve
-        foundSinceArmed = false
-        // Who was not quiet for long may still not be.
-        if case .polling(_, let why) = listener, work.isUp, quiet || why != Self.notQuiet { setListener(.listening(since: now)) }
-        // What a reserve would find its guard will.
-        if isReserve { return }
-        for index in queues.indices where names.contains(queues[index].settings.name) { queues[index].want(.full) }
-        unquiet = quiet ? nil : (since: now, askAt: now + .milliseconds(1), wait: .milliseconds(1))
-    }
-
-    /// A commit holds SILENT for microseconds, so the first questions follow each other quickly. A transaction with
-    /// `set constraints all immediate`, a prepared one or a stranger may hold it for hours: then the questions become as
-    /// rare as the polls, and what was inserted silently is found by one or the other. All that comes after the arm rings.
-
-    mutating func answered(quiet: Bool, _ now: Duration) {
-        guard case .armed(let names) = doorbell, let (since, _, wait) = unquiet else { return }
-        for index in queues.indices where names.contains(queues[index].settings.name) { queues[index].want(.full) }
-        let next = min(wait * 2, settings.pollInterval)
-        unquiet = quiet ? nil : (since: since, askAt: now + next, wait: next)
-        guard work.isUp else { return }
-        if quiet {
-            if case .polling(_, Self.notQuiet) = listener { setListener(.listening(since: now)) }
-        } else if now >= since + Self.longCommit {
-            setListener(.polling(since: now, why: Self.notQuiet))
-        }
-    }
-
-    /// Who keeps the doorbell unquiet for so long is not about to commit.
-    static let longCommit = Duration.seconds(1)
-    static let notQuiet = "somebody has held the doorbell's SILENT lock for more than a second; hark doctor says who"
 
     // MARK: - Round trips
 
@@ -391,6 +367,7 @@ struct WorkerState {
             queues[index].looked(
                 asked, found: found[asked.queue] ?? [], existing: result.lanes[asked.queue] ?? [],
                 nextDue: result.nextDue[asked.queue], mayPromoteMore: result.mayPromoteMore, took: result.took, at: now)
+            if isReserve, !settings.untilEmpty { queues[index].leaveTimeToGuard(at: now) }
         }
         for (queue, tasks) in found {
             if let index = queues.firstIndex(where: { $0.settings.name == queue }) {

@@ -1,0 +1,119 @@
+/// The doorbell: who sleeps for which queues, as a guard or as a reserve, and what is passed on. The proof that no task can slip through
+/// is in `migrations/0003_create_doorbell.sql`.
+extension WorkerState {
+    // MARK: - What an event changes
+
+    mutating func armed(quiet: Bool, isReserve: Bool, _ now: Duration) {
+        guard case .arming(let names) = doorbell else { return }
+        doorbell = .armed(names)
+        self.isReserve = isReserve
+        owesGuard = owesGuard && names.count < queues.count
+        foundSinceArmed = false
+        // Who was not quiet for long may still not be.
+        if case .polling(_, let why) = listener, work.isUp, quiet || why != Self.notQuiet { setListener(.listening(since: now)) }
+        // What a reserve would find its guard will.
+        if isReserve {
+            if !settings.untilEmpty { for index in queues.indices { queues[index].leaveTimeToGuard(at: now) } }
+            return
+        }
+        mustTakeOver = false
+        for index in queues.indices where names.contains(queues[index].settings.name) { queues[index].want(.full) }
+        unquiet = quiet ? nil : (since: now, askAt: now + .milliseconds(1), wait: .milliseconds(1))
+    }
+
+    /// A commit holds SILENT for microseconds, so the first questions follow each other quickly. A transaction with
+    /// `set constraints all immediate`, a prepared one or a stranger may hold it for hours: then the questions become as
+    /// rare as the polls, and what was inserted silently is found by one or the other. All that comes after the arm rings.
+    mutating func answered(quiet: Bool, _ now: Duration) {
+        guard case .armed(let names) = doorbell, let (since, _, wait) = unquiet else { return }
+        for index in queues.indices where names.contains(queues[index].settings.name) { queues[index].want(.full) }
+        let next = min(wait * 2, settings.pollInterval)
+        unquiet = quiet ? nil : (since: since, askAt: now + next, wait: next)
+        guard work.isUp else { return }
+        if quiet {
+            if case .polling(_, Self.notQuiet) = listener { setListener(.listening(since: now)) }
+        } else if now >= since + Self.longCommit {
+            setListener(.polling(since: now, why: Self.notQuiet))
+        }
+    }
+
+    /// Who keeps the doorbell unquiet for so long is not about to commit.
+    static let longCommit = Duration.seconds(1)
+    static let notQuiet = "somebody has held the doorbell's SILENT lock for more than a second; hark doctor says who"
+
+    // MARK: - What to do next
+
+    mutating func planHandOver(_ now: Duration) {
+        if isGuard, !isAble(now) || !hasRoomForAll {
+            handOver()
+        } else if owesGuard, !isAble(now) || queues.contains(where: { $0.free == 0 }) {
+            handOver()
+        }
+    }
+
+    mutating func handOver(_ queues: [String]? = nil) {
+        actions.append(.handOver(queues: queues ?? self.queues.map(\.settings.name), guards: isGuard))
+        (isGuard, owesGuard) = (false, false)
+    }
+
+    /// Whether we can claim what we are rung for, as far as we know.
+    func isAble(_ now: Duration) -> Bool {
+        phase == .working && work.isUp && tripFailures == 0 && !isUnproven && trips.allSatisfy { now < $0.sent + Self.longTrip }
+    }
+
+    /// A round trip that takes longer waits for something.
+    static let longTrip = Duration.seconds(1)
+
+    /// At least half of the slots of each queue are free: a guard with less lets others take part.
+    private var hasRoomForAll: Bool { queues.allSatisfy { $0.free > 0 && $0.running * 2 <= $0.settings.slots } }
+
+    mutating func planDoorbell(_ now: Duration) {
+        let idle = Set(queues.lazy.filter(\.isIdle).map(\.settings.name))
+        let settled = trips.allSatisfy { $0.trip.look == nil } && !queues.contains(where: \.wantsLook)
+        switch doorbell {
+        case .off:
+            guard isAble(now), settled, !idle.isEmpty, now >= armFrom else { break }
+            doorbell = .arming(idle)
+            actions.append(.arm(queues: idle.sorted(), whole: idle.count == queues.count, guards: isGuard))
+            isGuard = false
+        case .armed(let names):
+            // Who holds SLEEP is rung in the place of others, so we hold it only while we can run what comes.
+            let full = queues.contains { names.contains($0.settings.name) && $0.free == 0 }
+            if full || foundSinceArmed || mustTakeOver || !isAble(now) || (settled && idle != names) {
+                disarm(now)
+            } else if let askAt = unquiet?.askAt, now >= askAt {
+                unquiet?.askAt = nil
+                actions.append(.askQuiet(queues: names.sorted()))
+            } else if settled, unquiet == nil, !asleep {
+                asleep = true
+                actions.append(.report(.asleep))
+            }
+        case .arming, .disarming: break
+        }
+    }
+
+    mutating func disarm(_ now: Duration) {
+        guard case .armed(let names) = doorbell else { return }
+        let guarded = !isReserve && names.count == queues.count
+        isGuard = isAble(now) && hasRoomForAll
+        // At more than half full it takes over only when it goes to sleep again; else all reserves would be called one after the other.
+        owesGuard = mustTakeOver && !isGuard
+        doorbell = .disarming
+        unquiet = nil
+        (asleep, isReserve, mustTakeOver) = (false, false, false)
+        actions.append(.disarm(guards: isGuard))
+        if guarded, !isGuard { handOver() }
+    }
+
+    /// After the doorbell: who still sleeps would be rung again.
+    mutating func planPassingOn(_ now: Duration) {
+        let isAble = isAble(now)
+        for index in queues.indices where queues[index].mustPassOn(isAble: isAble, at: now) { owed.insert(queues[index].settings.name) }
+        guard !owed.isEmpty, signal.isUp else { return }
+        defer { owed = [] }
+        let sleepsFor = if case .armed(let names) = doorbell { names } else { owed }
+        for (queues, everybody) in [(owed.intersection(sleepsFor), false), (owed.subtracting(sleepsFor), true)] where !queues.isEmpty {
+            actions.append(.passOn(queues: queues.sorted(), toEverybody: everybody))
+        }
+    }
+}
