@@ -48,10 +48,8 @@ create function hark.lost_after() returns interval language sql immutable parall
 
 -- Probed shared, so that two who ask at once do not see each other. A session that holds the lock sees it free: a worker
 -- must not ask about itself on its signal connection.
-create function hark.worker_lock_is_free(worker_id integer) returns boolean language sql volatile as $$
-  select case when pg_try_advisory_lock_shared(hark.worker_class(), worker_id)
-    then pg_advisory_unlock_shared(hark.worker_class(), worker_id) else false end
-$$;
+create function hark.worker_lock_is_free(worker_id integer) returns boolean language sql volatile as
+  'select not hark.is_taken(hark.worker_class(), worker_id)';
 
 -- When a worker was last heard of.
 create function hark.last_heard_of(w hark.workers) returns timestamptz language sql stable as $$

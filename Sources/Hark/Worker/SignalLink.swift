@@ -137,8 +137,8 @@ struct SignalLink: Sendable {
     /// Who has rung us, and has not committed yet, holds SILENT: what that brings is for others to do.
     nonisolated(nonsending) func leave(_ queues: [String]) async throws {
         let limit = EventLoop.now + .seconds(1)
-        while try await !isQuiet(queues), EventLoop.now < limit { try await connection.loop.sleep(until: EventLoop.now + .milliseconds(20)) }
-        try await passOn(queues, toEverybody: false)
+        while EventLoop.now < limit, (try? await isQuiet(queues)) == false { try await connection.loop.sleep(until: EventLoop.now + .milliseconds(20)) }
+        try? await passOn(queues, toEverybody: false)
         _ = try await connection.execute(SQL.unregister, [.int32(worker)])
     }
 }

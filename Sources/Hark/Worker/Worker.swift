@@ -226,8 +226,8 @@ public actor Worker: Service {
         }
     }
 
-    /// Something that takes time. All of it is on the loop, also what is isolated to nothing: so the trips are sent, and their answers
-    /// told, in their order; and functions that block the threads that Swift has for them do not hold up the worker.
+    /// Something that takes time. All of it is on the loop, also what is isolated to nothing: so what is said on a connection is said in
+    /// order, and functions that block the threads that Swift has for them do not hold up the worker.
     private func begin(_ body: @escaping @Sendable (isolated Worker) async -> Void) {
         Task(executorPreference: loop) { await body(self) }
     }

@@ -241,6 +241,19 @@ struct WorkerStateTests {
         #expect(hands.isAsleep)
     }
 
+    /// The guard gave up between the two: the notification overtakes the answer, since libpq hands out notifications first.
+    @Test("a reserve that is called before it hears that it is one takes over")
+    func calledEarly() {
+        var hands = Hands()
+        hands.isReserve = true
+        while hands.doorbell.isEmpty { hands.run(for: .milliseconds(1)) }
+        hands.tell(.bell(queue: "default", everybody: false))
+        hands.run(for: .milliseconds(1))
+        hands.isReserve = false
+        hands.run(for: .seconds(1))
+        #expect(hands.doorbell == ["arms", "wakes as a guard", "arms as a guard"])
+    }
+
     @Test("a guard that is more than half full, or leaves, hands over; so does one that leaves asleep")
     func handsOver() {
         var hands = Hands(slots: 4)

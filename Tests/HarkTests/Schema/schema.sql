@@ -743,10 +743,7 @@ $$;
 
 CREATE FUNCTION hark.worker_lock_is_free(worker_id integer) RETURNS boolean
     LANGUAGE sql
-    AS $$
-  select case when pg_try_advisory_lock_shared(hark.worker_class(), worker_id)
-    then pg_advisory_unlock_shared(hark.worker_class(), worker_id) else false end
-$$;
+    AS $$select not hark.is_taken(hark.worker_class(), worker_id)$$;
 
 
 --

@@ -120,6 +120,20 @@ struct SleepersTests {
         }
     }
 
+    @Test("a worker that leaves rings another one for what it may have been rung for")
+    func leaves() async throws {
+        try await withSleepers(1) { workers, bells, client in
+            let other = try await client.execute("insert into hark.workers (name, queues, beat_at) values ('other', '{default}', now() + interval '1 hour') returning id").first?.int32(0)
+            let id = try #require(other)
+            // Asleep on its own, and no reserve: nobody hands over to it.
+            _ = try await client.execute(SQL.arm, [.int32(id), .textArray(["default"]), .bool(false), .bool(false)])
+            try await client.script("set hark.bell = off; insert into hark.tasks (function) values ('noop')")
+            try await workers[0].drain()
+            try await bells.wait(count: 1, "the other one is rung")
+            #expect(bells.all.map { "\($0.channel) \($0.payload)" } == ["\(Channel.control(id)) bell default"])
+        }
+    }
+
     @Test("who has a ring passed on to him is not who passes it on; nobody is rung when nothing is left")
     func passes() async throws {
         try await withSleepers(3) { workers, bells, client in
@@ -151,7 +165,8 @@ private func withSleepers(
             try await client.eventually("the looks of workers that have just started are over", "select bool_and(beat_at >= started_at + interval '1500 ms') from hark.workers")
             let bells = Events<PQ.Notification>()
             let observer = try await database.connect(onNotification: { if !$0.payload.hasPrefix("proof") { bells.add($0) } })
-            let channels = try await client.execute("select 'hark_worker_' || id from hark.workers").map { try $0.string(0) }
+            // And one more than there are, for a test that enters another.
+            let channels = (1...Int32(count) + 1).map { Channel.control($0) }
             try await observer.script((channels + [Channel.bell(Int(try await bucket(of: "default", client)))]).map { "listen \($0)" }.joined(separator: "; "))
             try await body(workers, bells, client)
             await observer.close()

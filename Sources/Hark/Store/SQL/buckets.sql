@@ -1,4 +1,5 @@
--- The bell's bucket of each queue: the lock number for arm, quiet and disarm, and the channel hark_bell_<bucket>.
+-- The bell's bucket of each queue, for the channels hark_bell_<bucket> that a worker listens on. Called once for each signal
+-- connection.
 --
 -- $1 text[]  queues
 --

@@ -44,11 +44,8 @@ extension WorkerState {
     // MARK: - What to do next
 
     mutating func planHandOver(_ now: Duration) {
-        if isGuard, !isAble(now) || !hasRoomForAll {
-            handOver()
-        } else if owesGuard, !isAble(now) || queues.contains(where: { $0.free == 0 }) {
-            handOver()
-        }
+        let isAble = isAble(now)
+        if isGuard && !(isAble && hasRoomForAll) || owesGuard && !(isAble && queues.allSatisfy { $0.free > 0 }) { handOver() }
     }
 
     mutating func handOver(_ queues: [String]? = nil) {

@@ -69,7 +69,7 @@ extension WorkerState {
         return Trip(number: lastTrip)
     }
 
-    /// Whether a second trip shall go behind the first: when at least half of what we have in hand is done, and there is
+    /// Whether a second trip shall go beside the first: when at least half of what we have in hand is done, and there is
     /// nothing to say or ask but outcomes and more of the same. Two batches in turn keep server and functions busy; the answer
     /// to the first is not needed to claim on, because a mark only says where not to look.
     private func mayGoAhead(_ now: Duration) -> Bool {

@@ -9,7 +9,7 @@
 /// 1. *Stops*: functions past their timeout, or deaf to an earlier stop.
 /// 2. *Trip*: one round trip on the work connection is under way. The next one takes everything that there is
 ///    to say at that moment: all outcomes, the claim, upkeep. Batching needs no waiting that way. When there is much to do,
-///    a second one goes behind the first, so that the server need not wait for us.
+///    a second one goes beside the first, so that the server need not wait for us. Their answers may come in any order.
 /// 3. *Arm*: when no look is wanted or under way, and there is room, the worker arms its doorbell. Having armed, it makes one
 ///    more full look; only when that found nothing, and no silent insert is under way, does it sleep. The proof that no
 ///    task can slip through is in `migrations/0003_create_doorbell.sql`.
