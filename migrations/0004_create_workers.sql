@@ -130,24 +130,117 @@ begin
   perform set_config('hark.worker', caller, true);
 end $$;
 
--- Whether another worker sees to all of these queues: awake with room, or asleep with SLEEP.
+-- The doorbell, as workers have it; the rules are at the head of 0003_create_doorbell.sql. Who is not heard of for 10 s (frozen, or
+-- cut off) is not counted on.
+create function hark.is_heard(w hark.workers) returns boolean language sql volatile as
+  'select w.beat_at > clock_timestamp() - 2 * hark.grace()';
+
+-- The SLEEPER lock of a worker in a bucket.
+create function hark.sleeper(worker integer, bucket integer) returns integer language sql immutable parallel safe as
+  'select (worker & 8388607) * 256 + bucket';
+
+create function hark.is_asleep(worker integer, bucket integer) returns boolean language sql as
+  'select hark.is_taken(hark.sleeper_class(), hark.sleeper(worker, bucket))';
+
+-- Rings so many other workers that sleep for this queue, standing by or as reserves: each on its own channel hark_worker_<id> with
+-- the payload 'bell <queue>'. Another transaction rings others.
+create function hark.ring(queue text, workers integer, except_worker integer) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  worker integer;
+  left_to_ring integer := workers;
+begin
+  for worker in
+    select w.id from hark.workers w
+    where w.id <> except_worker and ring.queue = any (w.queues) and hark.is_heard(w)
+    order by hashint8extended(w.id, txid_current())
+  loop
+    if hark.is_asleep(worker, hark.bucket(ring.queue)) or hark.is_taken(hark.reserve_class(), worker) then
+      perform pg_notify('hark_worker_' || worker, 'bell ' || ring.queue);
+      left_to_ring := left_to_ring - 1;
+      exit when left_to_ring = 0;
+    end if;
+  end loop;
+end $$;
+
+-- Whether another worker sees to all of these queues: awake with room, or asleep.
 create function hark.is_guarded(worker integer, queues text[]) returns boolean
 language sql volatile set search_path = pg_catalog, pg_temp as $$
   select exists (
     select from hark.workers w
     where w.id <> worker and (w.queues = is_guarded.queues or w.queues @> is_guarded.queues)
-      and w.beat_at > clock_timestamp() - 2 * hark.grace() and hark.is_taken(hark.guard_class(), w.id))
+      and hark.is_heard(w) and hark.is_taken(hark.guard_class(), w.id))
 $$;
 
+-- Takes SLEEP, for the session, if no other session has it. Waits for the microseconds in which an insert probes it, and fails when
+-- somebody holds it shared for longer than the session's lock_timeout.
+create function hark.take_sleep(bucket integer) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  if pg_try_advisory_lock(hark.sleep_class(), bucket) then
+    return true;
+  elsif hark.is_taken(hark.sleep_class(), bucket) then
+    return false;
+  end if;
+  perform pg_advisory_lock(hark.sleep_class(), bucket);
+  return true;
+exception when lock_not_available then
+  -- Another worker was first.
+  if hark.is_taken(hark.sleep_class(), bucket) then
+    return false;
+  end if;
+  raise;
+end $$;
+
+-- Whether the SLEEP of each of these buckets is held by a worker that is heard of, and will pass on what is not its own.
+create function hark.are_answered(buckets integer[]) returns boolean
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+  select not exists (
+    select from unnest(buckets) b (bucket)
+    where not exists (
+      select from pg_locks sleep
+      join pg_locks alive on alive.pid = sleep.pid and alive.database = sleep.database
+      join hark.workers w on w.id = alive.objid::int8
+      where sleep.locktype = 'advisory' and sleep.objsubid = 2 and sleep.granted and sleep.mode = 'ExclusiveLock'
+        and sleep.database = (select d.oid from pg_database d where d.datname = current_database())
+        and sleep.classid = hark.sleep_class()::oid and sleep.objid = b.bucket::oid
+        and alive.locktype = 'advisory' and alive.objsubid = 2 and alive.granted and alive.classid = hark.worker_class()::oid
+        and hark.is_heard(w)))
+$$;
+
+-- This worker has left the SLEEP of these buckets to others: one that stands by is to have a look.
+create function hark.call_standby(worker integer, buckets integer[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  vacant integer;
+  heir record;
+begin
+  foreach vacant in array buckets loop
+    if pg_try_advisory_lock(hark.standby_class(), vacant) then
+      perform pg_advisory_unlock(hark.standby_class(), vacant);
+    elsif not hark.is_taken(hark.sleep_class(), vacant) then
+      select w.id, q into heir from hark.workers w, unnest(w.queues) q
+        where w.id <> worker and hark.bucket(q) = vacant and hark.is_heard(w) and hark.is_asleep(w.id, vacant) limit 1;
+      if found then
+        perform pg_notify('hark_worker_' || heir.id, 'bell ' || heir.q);
+      end if;
+    end if;
+  end loop;
+end $$;
+
+create function hark.buckets(queues text[]) returns integer[] language sql immutable parallel safe as
+  'select coalesce(array_agg(distinct hark.bucket(q)), ''{}'') from unnest(queues) q';
+
 -- A worker that found nothing to do goes to sleep: as a reserve if it sleeps for all of its queues (whole) and another guards
--- them, else with SLEEP. guards: it holds GUARD, being awake. Quiet: nobody is about to commit a task without having rung; a
--- reserve need not ask. The locks are the session's.
-create function hark.arm(worker integer, queues text[], whole boolean, guards boolean, out is_reserve boolean, out quiet boolean)
+-- them, else with SLEEP, or standing by where another one has that. guards: it holds GUARD, being awake. Quiet: nobody is about to
+-- commit a task without having rung; a reserve need not ask. The locks are the session's.
+create function hark.arm(worker integer, queues text[], whole boolean, guards boolean, out is_reserve boolean, out stands_by boolean, out quiet boolean)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   bucket integer;
 begin
   is_reserve := false;
+  stands_by := false;
   if whole then
     perform pg_advisory_lock(hark.reserve_class(), worker);
   end if;
@@ -157,22 +250,76 @@ begin
   if whole and hark.is_guarded(worker, queues) then
     is_reserve := true;
     quiet := true;
+    -- It may have been called to take SLEEP.
+    perform hark.call_standby(worker, hark.buckets(queues));
     return;
   end if;
-  for bucket in select distinct hark.bucket(q) b from unnest(queues) q order by b loop
-    perform pg_advisory_lock_shared(hark.sleep_class(), bucket), pg_advisory_lock(hark.sleeper_class(), hark.sleeper(worker, bucket));
+  foreach bucket in array hark.buckets(queues) loop
+    execute 'listen hark_bell_' || bucket;
+    perform pg_advisory_lock(hark.sleeper_class(), hark.sleeper(worker, bucket));
+    if not hark.take_sleep(bucket) then
+      perform pg_advisory_lock_shared(hark.standby_class(), bucket);
+      if hark.take_sleep(bucket) then
+        perform pg_advisory_unlock_shared(hark.standby_class(), bucket);
+      else
+        stands_by := true;
+        if hark.are_answered(array[bucket]) then
+          execute 'unlisten hark_bell_' || bucket;
+        end if;
+      end if;
+    end if;
   end loop;
   if whole then
-    perform pg_advisory_lock(hark.guard_class(), worker), pg_advisory_unlock(hark.reserve_class(), worker);
+    -- Nobody shall rely on one that relies on others.
+    if not stands_by then
+      perform pg_advisory_lock(hark.guard_class(), worker);
+    end if;
+    perform pg_advisory_unlock(hark.reserve_class(), worker);
   end if;
   quiet := hark.is_quiet(queues);
+end $$;
+
+-- Gives back every lock of a sleeper or a guard that this session holds, and calls one that stands by for each SLEEP among them.
+-- queues: all of the worker's. guards: it is awake with room, and guards its queues from now on. Returns how many locks.
+create function hark.disarm(worker integer, queues text[], guards boolean) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  held record;
+  bucket integer;
+  vacated integer[] := '{}';
+  released integer := 0;
+begin
+  for held in
+    select l.classid::int8::integer as class, l.objid::int8::integer as key, l.mode = 'ShareLock' as is_shared
+    from pg_locks l
+    where l.locktype = 'advisory' and l.pid = pg_backend_pid() and l.granted and l.objsubid = 2
+      and l.classid::int8 in (hark.sleep_class(), hark.sleeper_class(), hark.standby_class(), hark.guard_class(), hark.reserve_class())
+  loop
+    if held.is_shared then
+      perform pg_advisory_unlock_shared(held.class, held.key);
+    else
+      perform pg_advisory_unlock(held.class, held.key);
+    end if;
+    if held.class = hark.sleep_class() then
+      vacated := vacated || held.key;
+    end if;
+    released := released + 1;
+  end loop;
+  foreach bucket in array hark.buckets(queues) loop
+    execute 'unlisten hark_bell_' || bucket;
+  end loop;
+  if guards then
+    perform pg_advisory_lock(hark.guard_class(), worker);
+  end if;
+  perform hark.call_standby(worker, vacated);
+  return released;
 end $$;
 
 create function hark.is_quiet(queues text[]) returns boolean
 language sql volatile set search_path = pg_catalog, pg_temp as $$
   select coalesce(bool_and(
     case when pg_try_advisory_lock(hark.silent_class(), b.bucket) then pg_advisory_unlock(hark.silent_class(), b.bucket) else false end), true)
-  from (select distinct hark.bucket(q) as bucket from unnest(queues) q) b
+  from unnest(hark.buckets(queues)) b (bucket)
 $$;
 
 -- A guard that is full or leaves: others are to see to its queues, one if it has all of them. guards: it holds GUARD.
@@ -191,7 +338,7 @@ begin
   end if;
   for heir in
     select w.id, w.queues from hark.workers w
-    where w.id <> worker and (w.queues = hand_over.queues or w.queues && hand_over.queues) and w.beat_at > clock_timestamp() - 2 * hark.grace()
+    where w.id <> worker and (w.queues = hand_over.queues or w.queues && hand_over.queues) and hark.is_heard(w)
     order by w.queues @> hand_over.queues desc, hashint8extended(w.id, txid_current())
   loop
     select q into common from unnest(left_over) q where q = any (heir.queues) limit 1;

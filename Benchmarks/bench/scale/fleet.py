@@ -37,13 +37,13 @@ class Watch:
         """connection: to the database of the workers."""
         self._watch = bench.server.connect()
         (self._database, self._asleep), = connection.execute(
-            "select oid::int8, array[hark.sleep_class(), hark.reserve_class()]::int8[] from pg_database where datname = current_database()").fetchall()
+            "select oid::int8, array[hark.sleeper_class(), hark.reserve_class()]::int8[] from pg_database where datname = current_database()").fetchall()
         self._server, self._workers = bench.server, workers
-        self.wait_until_armed()
+        self.wait_until_asleep()
         wait_until("their early looks are over", lambda: connection.execute(
             "select bool_and(beat_at > started_at + interval '1500 ms') from hark.workers").fetchone()[0])
 
-    def wait_until_armed(self):
+    def wait_until_asleep(self):
         armed = "select count(distinct pid) from pg_locks where locktype = 'advisory' and database::int8 = %s and classid::int8 = any (%s) and granted"
         wait_until("all workers sleep", lambda: self._watch.execute(armed, [self._database, self._asleep]).fetchone()[0] == len(self._workers), pause=0.005)
 

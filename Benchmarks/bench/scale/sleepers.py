@@ -11,10 +11,11 @@ from bench.waiting import wait_until
 
 COLUMNS = ["woken", "claims", "statements", "commit ms", "start ms", "server CPU ms", "workers' CPU ms"]
 ONE, EVERYBODY = "one is rung", "everybody is rung"
+# Nobody leaves anything to others: all stand by, and listen. They find out when they are rung.
 RING_EVERYBODY = """
-    create or replace function hark.ring(queue text, workers integer default 1, except_worker integer default null, reserves boolean default false) returns void
-    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-    begin perform pg_notify('hark_bell_' || hark.bucket(queue), queue); end $$
+    create or replace function hark.is_guarded(worker integer, queues text[]) returns boolean language sql volatile as 'select false';
+    create or replace function hark.are_answered(buckets integer[]) returns boolean language sql volatile as 'select false';
+    select pg_notify('hark_worker_' || id, 'bell default') from hark.workers
 """
 # A worker that has heard a bell for nothing, too, is asleep again after this.
 AFTERMATH = 0.05
@@ -30,7 +31,7 @@ def run(bench):
     part = Part(
         "scale.sleepers", "Sleepers: one INSERT while many workers sleep",
         f"For one INSERT, of {inserts}, one at a time, each after everybody is asleep again. Woken: worker processes that asked the server for anything. Claims, and all statements but the INSERT, by pg_stat_statements. "
-        "Start: from the INSERT to the first line of the function, p50. Commit: how long the INSERT took, p50. Everybody is rung: the same schema with a function that notifies the channel of all.",
+        "Start: from the INSERT to the first line of the function, p50. Commit: how long the INSERT took, p50. Everybody is rung: the same schema with nobody who leaves a queue to others.",
         ["sleepers", "", *COLUMNS], figures=runs)
     for count, kinds in runs.items():
         for kind, run in kinds.items():
@@ -51,6 +52,7 @@ def _measure(bench, count, inserts):
         for kind in (ONE, EVERYBODY):
             if kind == EVERYBODY:
                 client.execute(RING_EVERYBODY)
+                watch.wait_until_asleep()
             for _ in range(3):
                 insert(watch, client)
             before, others = watch.asked(), machine.Disturbance()
@@ -67,7 +69,7 @@ def insert(watch, client, queue="default"):
     commit = time.time_ns() - sent
     (began,), = wait_until("the task is done", lambda: client.execute(fleet.RESULT, [id], prepare=True).fetchall(), pause=0.002)
     time.sleep(AFTERMATH)
-    watch.wait_until_armed()
+    watch.wait_until_asleep()
     return {"woken": len({name for _, name, _ in watch.sessions() - before}), "commit": commit / 1e6, "start": (began - sent) / 1e6}
 
 

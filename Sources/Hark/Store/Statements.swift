@@ -31,7 +31,6 @@ enum SQL {
     static let orphans = statement("orphans")
     static let rescue = statement("rescue")
 
-    static let buckets = statement("buckets")
     static let arm = statement("arm")
     static let quiet = statement("quiet")
     static let disarm = statement("disarm")

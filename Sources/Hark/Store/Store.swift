@@ -76,8 +76,8 @@ struct Store: Sendable {
                 for row in rows { result.suspects.append(Suspect(worker: try row.int32(0), processGone: true, graceLeft: .zero)) }
             }))
         }
-        if let queues = trip.askGuarded {
-            steps.append((Query(SQL.guarded, [.int32(worker.id), .textArray(queues)]), { rows, result in
+        if let asked = trip.askGuarded {
+            steps.append((Query(SQL.guarded, [.int32(worker.id), .textArray(asked.queues), .bool(asked.standingBy)]), { rows, result in
                 result.isGuarded = try rows.first?.bool(0) ?? false
             }))
         }

@@ -5,23 +5,22 @@ internal import PQ
 /// The signal connection of a worker: who we are in `hark.workers`, LISTEN, and the doorbell's locks.
 ///
 /// Everything that must die with the worker hangs on this session: its registration lock, its SLEEP locks, its LISTENs.
-/// It comes up in an order that leaves no gap: schema checked, row and lock taken, LISTEN, and then a notification to itself
-/// that must come back. Only after that does the worker count as listening, and make its first claim.
+/// It comes up in an order that leaves no gap: schema checked, row and lock taken, LISTEN to what is meant for us alone, and then a
+/// notification to itself that must come back. Only after that does the worker count as listening, and make its first claim.
 struct SignalLink: Sendable {
     enum Message: Sendable {
-        /// `everybody`: the other workers of the bucket have heard it too.
-        case bell(queue: String, everybody: Bool)
+        case bell(queue: String)
         case cancel(task: Int64)
         case proof(nonce: UInt64)
 
         init?(_ notification: PQ.Notification) {
             if notification.channel.hasPrefix("hark_bell_") {
-                self = .bell(queue: notification.payload, everybody: true)
+                self = .bell(queue: notification.payload)
                 return
             }
             let words = notification.payload.split(separator: " ", maxSplits: 1)
             switch (words.first, words.count) {
-            case ("bell", 2): self = .bell(queue: String(words[1]), everybody: false)
+            case ("bell", 2): self = .bell(queue: String(words[1]))
             case ("cancel", 2): if let id = Int64(words[1]) { self = .cancel(task: id) } else { return nil }
             case ("proof", 2): if let nonce = UInt64(words[1]) { self = .proof(nonce: nonce) } else { return nil }
             default: return nil
@@ -31,6 +30,8 @@ struct SignalLink: Sendable {
 
     let connection: Connection
     let worker: Int32
+    /// All of the worker's.
+    let queues: [String]
     /// Our row was gone: somebody has taken us for dead, and our claims with it.
     let renewed: Bool
 
@@ -63,13 +64,11 @@ struct SignalLink: Sendable {
         do {
             try await SchemaCheck.check(connection)
             let (worker, renewed) = try await register(connection, options, previously)
-            let buckets = try await connection.execute(SQL.buckets, [.textArray(options.queues.map(\.name))])
-            let channels = Set(try buckets.map { Channel.bell(try $0.int(1)) }).union([Channel.control(worker)])
-            for channel in channels.sorted() { _ = try await connection.execute("listen \(channel)") }
+            _ = try await connection.execute("listen \(Channel.control(worker))")
             try await proof.run(on: connection, channel: Channel.control(worker))
             proof.connection = ObjectIdentifier(connection)
             guard await connection.isOpen else { throw PostgresError(message: "the connection was closed while it was being set up") }
-            return SignalLink(connection: connection, worker: worker, renewed: renewed)
+            return SignalLink(connection: connection, worker: worker, queues: options.queues.map(\.name), renewed: renewed)
         } catch {
             await connection.close()
             if tooLate.withLock({ $0 }) { throw PostgresError(message: "the server took the connection, but has not answered for \(limit.components.seconds) s") }
@@ -107,10 +106,10 @@ struct SignalLink: Sendable {
         return (worker, previously != nil)
     }
 
-    nonisolated(nonsending) func arm(_ queues: [String], whole: Bool, guards: Bool) async throws -> (isReserve: Bool, quiet: Bool) {
+    nonisolated(nonsending) func arm(_ queues: [String], whole: Bool, guards: Bool) async throws -> (isReserve: Bool, standsBy: Bool, quiet: Bool) {
         do {
             let row = try await connection.execute(SQL.arm, [.int32(worker), .textArray(queues), .bool(whole), .bool(guards)]).first
-            return (try row?.bool(0) ?? false, try row?.bool(1) ?? false)
+            return (try row?.bool(0) ?? false, try row?.bool(1) ?? false, try row?.bool(2) ?? false)
         } catch {
             // Half of the locks may be ours already.
             try? await disarm(guards: false)
@@ -118,14 +117,16 @@ struct SignalLink: Sendable {
         }
     }
 
-    nonisolated(nonsending) func disarm(guards: Bool) async throws { _ = try await connection.execute(SQL.disarm, [.int32(worker), .bool(guards)]) }
+    nonisolated(nonsending) func disarm(guards: Bool) async throws {
+        _ = try await connection.execute(SQL.disarm, [.int32(worker), .textArray(queues), .bool(guards)])
+    }
 
     nonisolated(nonsending) func handOver(_ queues: [String], guards: Bool) async throws {
         _ = try await connection.execute(SQL.handOver, [.int32(worker), .textArray(queues), .bool(guards)])
     }
 
-    nonisolated(nonsending) func passOn(_ queues: [String], toEverybody: Bool) async throws {
-        _ = try await connection.execute(SQL.passOn, [.textArray(queues), .int32(worker), .bool(toEverybody)])
+    nonisolated(nonsending) func passOn(_ queues: [String]) async throws {
+        _ = try await connection.execute(SQL.passOn, [.textArray(queues), .int32(worker)])
     }
 
     nonisolated(nonsending) func isQuiet(_ queues: [String]) async throws -> Bool {
@@ -135,10 +136,10 @@ struct SignalLink: Sendable {
     nonisolated(nonsending) func beat(_ beat: Beat) async throws { _ = try await connection.pipeline([[Store.beat(beat, of: worker)]]) }
 
     /// Who has rung us, and has not committed yet, holds SILENT: what that brings is for others to do.
-    nonisolated(nonsending) func leave(_ queues: [String]) async throws {
+    nonisolated(nonsending) func leave() async throws {
         let limit = EventLoop.now + .seconds(1)
         while EventLoop.now < limit, (try? await isQuiet(queues)) == false { try await connection.loop.sleep(until: EventLoop.now + .milliseconds(20)) }
-        try? await passOn(queues, toEverybody: false)
+        try? await passOn(queues)
         _ = try await connection.execute(SQL.unregister, [.int32(worker)])
     }
 }

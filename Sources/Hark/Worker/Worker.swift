@@ -214,7 +214,7 @@ public actor Worker: Service {
         case .disarm(let guards): begin { await $0.disarm(guards: guards) }
         case .handOver(let queues, let guards): begin { try? await $0.signal?.handOver(queues, guards: guards) }
         // If it fails the connection is gone, and the polls of the others find what is left.
-        case .passOn(let queues, let everybody): begin { try? await $0.signal?.passOn(queues, toEverybody: everybody) }
+        case .passOn(let queues): begin { try? await $0.signal?.passOn(queues) }
         case .askQuiet(let queues): begin { await $0.askQuiet(queues) }
         case .beat(let beat): begin { try? await $0.signal?.beat(beat) }
         case .run(let tasks): start(tasks)
@@ -328,7 +328,7 @@ public actor Worker: Service {
 
     private func heard(_ message: SignalLink.Message) {
         switch message {
-        case .bell(let queue, let everybody): tell(.bell(queue: queue, everybody: everybody))
+        case .bell(let queue): tell(.bell(queue: queue))
         case .cancel(let task): tell(.cancelRequested(task: task))
         case .proof(let nonce): tell(.proof(nonce: nonce))
         }
@@ -366,8 +366,8 @@ public actor Worker: Service {
     private func arm(_ queues: [String], whole: Bool, guards: Bool) async {
         guard let signal else { return }
         do {
-            let (isReserve, quiet) = try await signal.arm(queues, whole: whole, guards: guards)
-            tell(.armed(quiet: quiet, isReserve: isReserve))
+            let (isReserve, standsBy, quiet) = try await signal.arm(queues, whole: whole, guards: guards)
+            tell(.armed(quiet: quiet, isReserve: isReserve, standsBy: standsBy))
         } catch {
             tell(.armFailed(reason: "cannot arm the doorbell: \(error)"))
         }
@@ -388,7 +388,7 @@ public actor Worker: Service {
     private func leave() async {
         if let workerID {
             // Without a row to leave, rescue tidies up after us.
-            if let signal { try? await signal.leave(options.queues.map(\.name)) } else if let work { _ = try? await work.first.execute(SQL.unregister, [.int32(workerID)]) }
+            if let signal { try? await signal.leave() } else if let work { _ = try? await work.first.execute(SQL.unregister, [.int32(workerID)]) }
         }
         tell(.left)
     }

@@ -43,7 +43,7 @@ enum Checks {
         let found = health.lockHolders.map { holder in
             let who = "process \(holder.pid)" + (holder.application.map { $0.isEmpty ? "" : " (\($0))" } ?? "")
             if holder.isSleep {
-                return Finding.warning("bell", "\(who) holds \(holder.locks) of the doorbell's SLEEP locks and is no worker: inserts ring for nobody", "select pg_terminate_backend(\(holder.pid)); ends it.")
+                return Finding.warning("bell", "\(who) holds \(holder.locks) of the doorbell's SLEEP locks and is no worker: inserts ring for nobody, or workers cannot sleep and poll", "select pg_terminate_backend(\(holder.pid)); ends it.")
             }
             let silent = "held the doorbell's SILENT lock for \(Moment.duration(holder.age)): workers poll"
             if let prepared = holder.prepared {

@@ -215,7 +215,7 @@ struct SimulatedWorld {
         case .arm(let queues):
             guard up[.signal] == true else { return }
             armed = queues
-            try tell(.armed(quiet: isQuiet(queues) && Int.random(in: 0...4, using: &random) != 0, isReserve: false))
+            try tell(.armed(quiet: isQuiet(queues) && Int.random(in: 0...4, using: &random) != 0, isReserve: false, standsBy: Int.random(in: 0...4, using: &random) == 0))
         case .disarm:
             guard up[.signal] == true else { return }
             armed = []
@@ -261,7 +261,7 @@ struct SimulatedWorld {
     private mutating func deliverBell(_ queue: String) {
         guard up[.signal] == true else { return }
         bellsInFlight += 1
-        plan(latency(), .event(.bell(queue: queue, everybody: Bool.random(using: &random))))
+        plan(latency(), .event(.bell(queue: queue)))
     }
 
     private mutating func arrive(_ trip: Trip, _ failure: TripFailure?) throws {

@@ -46,7 +46,7 @@ struct SuspendTests {
         _ = brain.handle(.finished([(claim, .completed(result: nil))]), now: .seconds(3_602))
         #expect(answer(at: .seconds(3_602)) == [])
         // An old notification that was in the socket all the time proves nothing.
-        _ = brain.handle(.bell(queue: "default", everybody: false), now: .seconds(3_602))
+        _ = brain.handle(.bell(queue: "default"), now: .seconds(3_602))
         #expect(answer(at: .seconds(3_602)) == [])
         _ = brain.handle(.proof(nonce: nonce), now: .seconds(3_603))
         #expect(answer(at: .seconds(3_603)) == [claim])

@@ -187,7 +187,7 @@ struct WorkerStateTests {
         var hands = Hands(slots: 2)
         hands.run(for: .seconds(2))
         hands.ready = [1]
-        hands.tell(.bell(queue: "default", everybody: false))
+        hands.tell(.bell(queue: "default"))
         hands.run(for: .milliseconds(100))
         hands.tell(.finished(hands.running.map { ($0.claim, .completed(result: nil)) }))
         hands.run(for: .seconds(5))
@@ -195,26 +195,21 @@ struct WorkerStateTests {
         #expect(hands.passed.isEmpty)
 
         hands.ready = [2, 3, 4]
-        hands.tell(.bell(queue: "default", everybody: false))
+        hands.tell(.bell(queue: "default"))
         hands.run(for: .seconds(5))
         #expect(hands.running.map(\.id) == [1, 2, 3])
-        #expect(hands.passed == ["to two: default"])
+        #expect(hands.passed == ["default"])
         hands.forget()
-        hands.tell(.bell(queue: "default", everybody: true))
-        hands.run(for: .seconds(5))
-        #expect(hands.passed.isEmpty, "everybody has heard it")
-        hands.tell(.bell(queue: "default", everybody: false))
-        #expect(hands.passed == ["to two: default"], "at once, because it is full")
+        hands.tell(.bell(queue: "default"))
+        #expect(hands.passed == ["default"], "at once, because it is full")
     }
 
-    @Test("a ring for a queue in one bucket with ours goes to everybody, or it might come back to us")
+    @Test("a ring for another queue in one bucket with ours is passed on")
     func foreignRing() {
         var hands = Hands()
         hands.run(for: .seconds(2))
-        hands.tell(.bell(queue: "other", everybody: true))
-        #expect(hands.passed.isEmpty)
-        hands.tell(.bell(queue: "other", everybody: false))
-        #expect(hands.passed == ["to everybody: other"])
+        hands.tell(.bell(queue: "other"))
+        #expect(hands.passed == ["other"])
     }
 
     @Test("a worker that cannot claim does not sleep for others, and passes on what it is rung for", arguments: [true, false])
@@ -223,19 +218,19 @@ struct WorkerStateTests {
         hands.run(for: .seconds(2))
         hands.tell(drains ? .drain(timeout: .seconds(30)) : .disconnected(.work, reason: "cut"))
         #expect(hands.actions.contains { if case .disarm = $0 { true } else { false } })
-        hands.tell(.bell(queue: "default", everybody: false))
-        #expect(hands.passed == ["to two: default"])
+        hands.tell(.bell(queue: "default"))
+        #expect(hands.passed == ["default"])
     }
 
-    @Test("a reserve that is rung, or that nobody guards for any more, wakes up and goes to sleep anew", arguments: [true, false])
-    func takesOver(isRung: Bool) {
+    @Test("who sleeps on others and is rung, or finds that they are gone, wakes up and goes to sleep anew", arguments: [true, false], [true, false])
+    func takesOver(isRung: Bool, standsBy: Bool) {
         var hands = Hands()
-        hands.isReserve = true
+        (hands.isReserve, hands.standsBy) = (!standsBy, standsBy)
         hands.run(for: .seconds(2))
         #expect(hands.isAsleep)
         hands.forget()
-        (hands.isReserve, hands.isGuarded) = (false, isRung)
-        if isRung { hands.tell(.bell(queue: "default", everybody: false)) }
+        (hands.isReserve, hands.standsBy, hands.isGuarded) = (false, false, isRung)
+        if isRung { hands.tell(.bell(queue: "default")) }
         hands.run(for: .seconds(6))
         #expect(hands.doorbell == ["wakes as a guard", "arms as a guard"])
         #expect(hands.isAsleep)
@@ -247,7 +242,7 @@ struct WorkerStateTests {
         var hands = Hands()
         hands.isReserve = true
         while hands.doorbell.isEmpty { hands.run(for: .milliseconds(1)) }
-        hands.tell(.bell(queue: "default", everybody: false))
+        hands.tell(.bell(queue: "default"))
         hands.run(for: .milliseconds(1))
         hands.isReserve = false
         hands.run(for: .seconds(1))
@@ -260,12 +255,12 @@ struct WorkerStateTests {
         hands.run(for: .seconds(2))
         hands.forget()
         hands.ready = [1, 2]
-        hands.tell(.bell(queue: "default", everybody: false))
+        hands.tell(.bell(queue: "default"))
         hands.run(for: .seconds(1))
         #expect(hands.doorbell == ["wakes as a guard", "arms as a guard"])
         hands.forget()
         hands.ready = [3]
-        hands.tell(.bell(queue: "default", everybody: false))
+        hands.tell(.bell(queue: "default"))
         hands.run(for: .seconds(1))
         #expect(hands.doorbell == ["wakes", "hands over", "arms"])
         hands.forget()
@@ -280,11 +275,11 @@ struct WorkerStateTests {
         hands.due = hands.now + .seconds(90)
         hands.run(for: .seconds(10))
         hands.ready = [1]
-        hands.tell(.bell(queue: "default", everybody: true))
         hands.run(for: .seconds(10))
+        #expect(hands.running.map(\.id) == [1])
         #expect(hands.passed.isEmpty)
         hands.run(for: .seconds(20))
-        #expect(hands.passed == ["to two: default"])
+        #expect(hands.passed == ["default"])
     }
 }
 
@@ -295,8 +290,9 @@ private struct Hands: CustomTestStringConvertible {
     private(set) var sent: [(at: Duration, trip: Trip)] = []
     private(set) var actions: [WorkerAction] = []
     private(set) var running: [ClaimedTask] = []
-    /// Somebody else guards the queue.
+    /// Somebody else guards the queue, or hears its bell.
     var isReserve = false
+    var standsBy = false
     var isGuarded = true
     /// Nobody holds SILENT.
     var quiet: Bool
@@ -339,7 +335,7 @@ private struct Hands: CustomTestStringConvertible {
         }
     }
     var passed: [String] {
-        actions.compactMap { if case .passOn(let queues, let everybody) = $0 { "to \(everybody ? "everybody" : "two"): \(queues.joined(separator: " "))" } else { nil } }
+        actions.compactMap { if case .passOn(let queues) = $0 { queues.joined(separator: " ") } else { nil } }
     }
     var listeners: [String] { actions.compactMap { if case .report(.listener(let listener)) = $0 { listener.word } else { nil } } }
 
@@ -365,7 +361,7 @@ private struct Hands: CustomTestStringConvertible {
             switch action {
             case .connect(.signal, _): answer(.joined(worker: 1, renewed: false))
             case .connect(.work, _) where connects || sent.isEmpty: answer(.workConnected)
-            case .arm: answer(.armed(quiet: quiet, isReserve: isReserve))
+            case .arm: answer(.armed(quiet: quiet, isReserve: isReserve, standsBy: standsBy))
             case .askQuiet: answer(.quiet(quiet))
             case .disarm: answer(.disarmed)
             case .trip(let trip):

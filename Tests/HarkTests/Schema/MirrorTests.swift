@@ -60,15 +60,15 @@ struct MirrorTests {
         try await withDatabase { database, client in
             let heard = Events<PQ.Notification>()
             let listener = try await database.connect(onNotification: { heard.add($0) })
-            let bucket = try #require(try await listener.execute(SQL.buckets, [.textArray(["mail"])]).first?.int(1))
+            let bucket = try #require(try await client.execute(Statement(name: "", sql: "select hark.bucket('mail')", binary: true)).first?.int(0))
             #expect((0...255).contains(bucket))
-            try await listener.script("listen \(Channel.bell(bucket)); listen \(Channel.control(7))")
+            try await listener.script("listen \(Channel.control(7))")
             _ = try await listener.execute(SQL.arm, [.int32(7), .textArray(["mail"]), .bool(true), .bool(false)])
             try await client.script("insert into hark.tasks (function, queue) values ('f', 'mail'), ('f', 'other'), ('f', 'mail')")
             try await client.script(
                 """
                 insert into hark.workers (id, name, queues) overriding system value values (7, 'seventh', '{mail}');
-                insert into hark.tasks (function, queue) values ('f', 'mail')
+                select hark.ring('mail', 1, 8)
                 """)
             try await client.script(
                 """
@@ -78,9 +78,9 @@ struct MirrorTests {
                 update hark.tasks set state = 'cancelled' where state = 'running'
                 """)
             try await heard.wait(count: 3, "two bells and a request")
-            #expect(heard.all.map { "\($0.channel) \($0.payload)" } == ["\(Channel.bell(bucket)) mail", "\(Channel.control(7)) bell mail", "\(Channel.control(7)) cancel 5"])
+            #expect(heard.all.map { "\($0.channel) \($0.payload)" } == ["\(Channel.bell(bucket)) mail", "\(Channel.control(7)) bell mail", "\(Channel.control(7)) cancel 4"])
             let read = heard.all.map { SignalLink.Message($0).map { "\($0)" } }
-            #expect(read == [#"bell(queue: "mail", everybody: true)"#, #"bell(queue: "mail", everybody: false)"#, "cancel(task: 5)"])
+            #expect(read == [#"bell(queue: "mail")"#, #"bell(queue: "mail")"#, "cancel(task: 4)"])
             await listener.close()
         }
     }
@@ -133,8 +133,8 @@ struct MirrorTests {
     @Test("the lock classes of workers and of the bell are different numbers of our own")
     func classes() async throws {
         try await withDatabase { _, client in
-            let classes = try await client.execute("select unnest(array[hark.sleep_class(), hark.sleeper_class(), hark.guard_class(), hark.reserve_class(), hark.silent_class(), hark.worker_class()])").map { try $0.int(0) }
-            #expect(Set(classes).count == 6)
+            let classes = try await client.execute("select unnest(array[hark.sleep_class(), hark.sleeper_class(), hark.standby_class(), hark.guard_class(), hark.reserve_class(), hark.silent_class(), hark.worker_class()])").map { try $0.int(0) }
+            #expect(Set(classes).count == 7)
             #expect(classes.allSatisfy { $0 > 1_000_000 })
         }
     }

@@ -37,10 +37,32 @@ $$;
 
 
 --
+-- Name: are_answered(integer[]); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.are_answered(buckets integer[]) RETURNS boolean
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select not exists (
+    select from unnest(buckets) b (bucket)
+    where not exists (
+      select from pg_locks sleep
+      join pg_locks alive on alive.pid = sleep.pid and alive.database = sleep.database
+      join hark.workers w on w.id = alive.objid::int8
+      where sleep.locktype = 'advisory' and sleep.objsubid = 2 and sleep.granted and sleep.mode = 'ExclusiveLock'
+        and sleep.database = (select d.oid from pg_database d where d.datname = current_database())
+        and sleep.classid = hark.sleep_class()::oid and sleep.objid = b.bucket::oid
+        and alive.locktype = 'advisory' and alive.objsubid = 2 and alive.granted and alive.classid = hark.worker_class()::oid
+        and hark.is_heard(w)))
+$$;
+
+
+--
 -- Name: arm(integer, text[], boolean, boolean); Type: FUNCTION; Schema: hark; Owner: -
 --
 
-CREATE FUNCTION hark.arm(worker integer, queues text[], whole boolean, guards boolean, OUT is_reserve boolean, OUT quiet boolean) RETURNS record
+CREATE FUNCTION hark.arm(worker integer, queues text[], whole boolean, guards boolean, OUT is_reserve boolean, OUT stands_by boolean, OUT quiet boolean) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -48,6 +70,7 @@ declare
   bucket integer;
 begin
   is_reserve := false;
+  stands_by := false;
   if whole then
     perform pg_advisory_lock(hark.reserve_class(), worker);
   end if;
@@ -57,13 +80,31 @@ begin
   if whole and hark.is_guarded(worker, queues) then
     is_reserve := true;
     quiet := true;
+    -- It may have been called to take SLEEP.
+    perform hark.call_standby(worker, hark.buckets(queues));
     return;
   end if;
-  for bucket in select distinct hark.bucket(q) b from unnest(queues) q order by b loop
-    perform pg_advisory_lock_shared(hark.sleep_class(), bucket), pg_advisory_lock(hark.sleeper_class(), hark.sleeper(worker, bucket));
+  foreach bucket in array hark.buckets(queues) loop
+    execute 'listen hark_bell_' || bucket;
+    perform pg_advisory_lock(hark.sleeper_class(), hark.sleeper(worker, bucket));
+    if not hark.take_sleep(bucket) then
+      perform pg_advisory_lock_shared(hark.standby_class(), bucket);
+      if hark.take_sleep(bucket) then
+        perform pg_advisory_unlock_shared(hark.standby_class(), bucket);
+      else
+        stands_by := true;
+        if hark.are_answered(array[bucket]) then
+          execute 'unlisten hark_bell_' || bucket;
+        end if;
+      end if;
+    end if;
   end loop;
   if whole then
-    perform pg_advisory_lock(hark.guard_class(), worker), pg_advisory_unlock(hark.reserve_class(), worker);
+    -- Nobody shall rely on one that relies on others.
+    if not stands_by then
+      perform pg_advisory_lock(hark.guard_class(), worker);
+    end if;
+    perform pg_advisory_unlock(hark.reserve_class(), worker);
   end if;
   quiet := hark.is_quiet(queues);
 end $$;
@@ -77,21 +118,17 @@ CREATE FUNCTION hark.bell() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 begin
-  if NEW.state <> 'ready' then
-    if NEW.state <> 'scheduled' or NEW.run_at >= now() + interval '1 minute' then
-      return null;
-    end if;
+  if NEW.state = 'ready' and current_setting('hark.bell', true) is distinct from 'off'
+    and hark.take_silent(hark.bucket(NEW.queue)) and hark.nobody_sleeps(hark.bucket(NEW.queue))
+  then
+    return null;
   end if;
   if current_setting('hark.bell', true) is distinct from 'off'
-    and not (hark.take_silent(hark.bucket(NEW.queue)) and hark.nobody_sleeps(hark.bucket(NEW.queue)))
+    and (NEW.state = 'ready'
+      or NEW.state = 'scheduled' and NEW.run_at < now() + interval '1 minute'
+        and not (hark.take_silent(hark.bucket(NEW.queue)) and hark.nobody_sleeps(hark.bucket(NEW.queue))))
   then
-    -- Once more, because another one that asks at this moment looks like a sleeper. In a statement of its own: what is not
-    -- reached costs nothing, while PL/pgSQL sets up the condition above for each transaction.
-    if not (hark.take_silent(hark.bucket(NEW.queue)) and hark.nobody_sleeps(hark.bucket(NEW.queue)))
-      and current_setting('hark.rung', true) is distinct from NEW.queue
-    then
-      perform hark.ring(NEW.queue), set_config('hark.rung', NEW.queue, true);
-    end if;
+    perform pg_notify('hark_bell_' || hark.bucket(NEW.queue), NEW.queue);
   end if;
   return null;
 end $$;
@@ -104,6 +141,41 @@ end $$;
 CREATE FUNCTION hark.bucket(queue text) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$select hashtext(queue) & 255$$;
+
+
+--
+-- Name: buckets(text[]); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.buckets(queues text[]) RETURNS integer[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$select coalesce(array_agg(distinct hark.bucket(q)), '{}') from unnest(queues) q$$;
+
+
+--
+-- Name: call_standby(integer, integer[]); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.call_standby(worker integer, buckets integer[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  vacant integer;
+  heir record;
+begin
+  foreach vacant in array buckets loop
+    if pg_try_advisory_lock(hark.standby_class(), vacant) then
+      perform pg_advisory_unlock(hark.standby_class(), vacant);
+    elsif not hark.is_taken(hark.sleep_class(), vacant) then
+      select w.id, q into heir from hark.workers w, unnest(w.queues) q
+        where w.id <> worker and hark.bucket(q) = vacant and hark.is_heard(w) and hark.is_asleep(w.id, vacant) limit 1;
+      if found then
+        perform pg_notify('hark_worker_' || heir.id, 'bell ' || heir.q);
+      end if;
+    end if;
+  end loop;
+end $$;
 
 
 --
@@ -166,6 +238,47 @@ begin
     overriding system value
     values (NEW.id, NEW.queue, NEW.function, NEW.args, NEW.priority, NEW.run_at, NEW.max_attempts, NEW.timeout, NEW.unique_key, NEW.created_at);
   return null;
+end $$;
+
+
+--
+-- Name: disarm(integer, text[], boolean); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.disarm(worker integer, queues text[], guards boolean) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  held record;
+  bucket integer;
+  vacated integer[] := '{}';
+  released integer := 0;
+begin
+  for held in
+    select l.classid::int8::integer as class, l.objid::int8::integer as key, l.mode = 'ShareLock' as is_shared
+    from pg_locks l
+    where l.locktype = 'advisory' and l.pid = pg_backend_pid() and l.granted and l.objsubid = 2
+      and l.classid::int8 in (hark.sleep_class(), hark.sleeper_class(), hark.standby_class(), hark.guard_class(), hark.reserve_class())
+  loop
+    if held.is_shared then
+      perform pg_advisory_unlock_shared(held.class, held.key);
+    else
+      perform pg_advisory_unlock(held.class, held.key);
+    end if;
+    if held.class = hark.sleep_class() then
+      vacated := vacated || held.key;
+    end if;
+    released := released + 1;
+  end loop;
+  foreach bucket in array hark.buckets(queues) loop
+    execute 'unlisten hark_bell_' || bucket;
+  end loop;
+  if guards then
+    perform pg_advisory_lock(hark.guard_class(), worker);
+  end if;
+  perform hark.call_standby(worker, vacated);
+  return released;
 end $$;
 
 
@@ -300,7 +413,7 @@ begin
   end if;
   for heir in
     select w.id, w.queues from hark.workers w
-    where w.id <> worker and (w.queues = hand_over.queues or w.queues && hand_over.queues) and w.beat_at > clock_timestamp() - 2 * hark.grace()
+    where w.id <> worker and (w.queues = hand_over.queues or w.queues && hand_over.queues) and hark.is_heard(w)
     order by w.queues @> hand_over.queues desc, hashint8extended(w.id, txid_current())
   loop
     select q into common from unnest(left_over) q where q = any (heir.queues) limit 1;
@@ -333,53 +446,8 @@ CREATE FUNCTION hark.is_guarded(worker integer, queues text[]) RETURNS boolean
   select exists (
     select from hark.workers w
     where w.id <> worker and (w.queues = is_guarded.queues or w.queues @> is_guarded.queues)
-      and w.beat_at > clock_timestamp() - 2 * hark.grace() and hark.is_taken(hark.guard_class(), w.id))
+      and hark.is_heard(w) and hark.is_taken(hark.guard_class(), w.id))
 $$;
-
-
---
--- Name: is_quiet(text[]); Type: FUNCTION; Schema: hark; Owner: -
---
-
-CREATE FUNCTION hark.is_quiet(queues text[]) RETURNS boolean
-    LANGUAGE sql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  select coalesce(bool_and(
-    case when pg_try_advisory_lock(hark.silent_class(), b.bucket) then pg_advisory_unlock(hark.silent_class(), b.bucket) else false end), true)
-  from (select distinct hark.bucket(q) as bucket from unnest(queues) q) b
-$$;
-
-
---
--- Name: is_taken(integer, integer); Type: FUNCTION; Schema: hark; Owner: -
---
-
-CREATE FUNCTION hark.is_taken(class integer, key integer) RETURNS boolean
-    LANGUAGE sql
-    AS $$select case when pg_try_advisory_lock_shared(class, key) then not pg_advisory_unlock_shared(class, key) else true end$$;
-
-
---
--- Name: keep_cancelled(); Type: FUNCTION; Schema: hark; Owner: -
---
-
-CREATE FUNCTION hark.keep_cancelled() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  NEW.state := 'cancelled';
-  NEW.finished_at := now();
-  NEW.run_at := OLD.run_at;
-  NEW.blocked_by := null;
-  NEW.attempt := OLD.attempt;
-  NEW.started_at := OLD.started_at;
-  NEW.worker_id := OLD.worker_id;
-  NEW.token := OLD.token;
-  NEW.errors := hark.add_error(NEW.errors, '{"kind": "cancelled", "message": "cancelled on request while it ran"}'::jsonb, OLD.attempt::integer, null::text);
-  return NEW;
-end $$;
 
 
 SET default_tablespace = '';
@@ -420,6 +488,60 @@ COMMENT ON TABLE hark.workers IS 'One row for each worker that lives. A dead one
 
 
 --
+-- Name: is_heard(hark.workers); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.is_heard(w hark.workers) RETURNS boolean
+    LANGUAGE sql
+    AS $$select w.beat_at > clock_timestamp() - 2 * hark.grace()$$;
+
+
+--
+-- Name: is_quiet(text[]); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.is_quiet(queues text[]) RETURNS boolean
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select coalesce(bool_and(
+    case when pg_try_advisory_lock(hark.silent_class(), b.bucket) then pg_advisory_unlock(hark.silent_class(), b.bucket) else false end), true)
+  from unnest(hark.buckets(queues)) b (bucket)
+$$;
+
+
+--
+-- Name: is_taken(integer, integer); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.is_taken(class integer, key integer) RETURNS boolean
+    LANGUAGE sql
+    AS $$select case when pg_try_advisory_lock_shared(class, key) then not pg_advisory_unlock_shared(class, key) else true end$$;
+
+
+--
+-- Name: keep_cancelled(); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.keep_cancelled() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  NEW.state := 'cancelled';
+  NEW.finished_at := now();
+  NEW.run_at := OLD.run_at;
+  NEW.blocked_by := null;
+  NEW.attempt := OLD.attempt;
+  NEW.started_at := OLD.started_at;
+  NEW.worker_id := OLD.worker_id;
+  NEW.token := OLD.token;
+  NEW.errors := hark.add_error(NEW.errors, '{"kind": "cancelled", "message": "cancelled on request while it ran"}'::jsonb, OLD.attempt::integer, null::text);
+  return NEW;
+end $$;
+
+
+--
 -- Name: last_heard_of(hark.workers); Type: FUNCTION; Schema: hark; Owner: -
 --
 
@@ -445,7 +567,7 @@ CREATE FUNCTION hark.lost_after() RETURNS interval
 
 CREATE FUNCTION hark.nobody_sleeps(bucket integer) RETURNS boolean
     LANGUAGE sql
-    AS $$select pg_try_advisory_lock(hark.sleep_class(), bucket) and pg_advisory_unlock(hark.sleep_class(), bucket)$$;
+    AS $$select pg_try_advisory_lock_shared(hark.sleep_class(), bucket) and pg_advisory_unlock_shared(hark.sleep_class(), bucket)$$;
 
 
 --
@@ -608,33 +730,28 @@ end $$;
 
 
 --
--- Name: ring(text, integer, integer, boolean); Type: FUNCTION; Schema: hark; Owner: -
+-- Name: ring(text, integer, integer); Type: FUNCTION; Schema: hark; Owner: -
 --
 
-CREATE FUNCTION hark.ring(queue text, workers integer DEFAULT 1, except_worker integer DEFAULT NULL::integer, reserves boolean DEFAULT false) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION hark.ring(queue text, workers integer, except_worker integer) RETURNS void
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
   worker integer;
   left_to_ring integer := workers;
 begin
-  if workers > 0 then
-    for worker in
-      select w.id from hark.workers w
-      where w.id is distinct from except_worker and ring.queue = any (w.queues) and w.beat_at > clock_timestamp() - 2 * hark.grace()
-      order by hashint8extended(w.id, txid_current())
-    loop
-      if hark.is_asleep(worker, hark.bucket(ring.queue)) or reserves and hark.is_taken(hark.reserve_class(), worker) then
-        perform pg_notify('hark_worker_' || worker, 'bell ' || ring.queue);
-        left_to_ring := left_to_ring - 1;
-        exit when left_to_ring = 0;
-      end if;
-    end loop;
-  end if;
-  if left_to_ring = workers and (not reserves or not hark.nobody_sleeps(hark.bucket(ring.queue))) then
-    perform pg_notify('hark_bell_' || hark.bucket(ring.queue), ring.queue);
-  end if;
+  for worker in
+    select w.id from hark.workers w
+    where w.id <> except_worker and ring.queue = any (w.queues) and hark.is_heard(w)
+    order by hashint8extended(w.id, txid_current())
+  loop
+    if hark.is_asleep(worker, hark.bucket(ring.queue)) or hark.is_taken(hark.reserve_class(), worker) then
+      perform pg_notify('hark_worker_' || worker, 'bell ' || ring.queue);
+      left_to_ring := left_to_ring - 1;
+      exit when left_to_ring = 0;
+    end if;
+  end loop;
 end $$;
 
 
@@ -675,12 +792,46 @@ CREATE FUNCTION hark.sleeper_class() RETURNS integer
 
 
 --
+-- Name: standby_class(); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.standby_class() RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$select 1120659847$$;
+
+
+--
 -- Name: take_silent(integer); Type: FUNCTION; Schema: hark; Owner: -
 --
 
 CREATE FUNCTION hark.take_silent(bucket integer) RETURNS boolean
     LANGUAGE sql
     AS $$select pg_try_advisory_xact_lock_shared(hark.silent_class(), bucket)$$;
+
+
+--
+-- Name: take_sleep(integer); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.take_sleep(bucket integer) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if pg_try_advisory_lock(hark.sleep_class(), bucket) then
+    return true;
+  elsif hark.is_taken(hark.sleep_class(), bucket) then
+    return false;
+  end if;
+  perform pg_advisory_lock(hark.sleep_class(), bucket);
+  return true;
+exception when lock_not_available then
+  -- Another worker was first.
+  if hark.is_taken(hark.sleep_class(), bucket) then
+    return false;
+  end if;
+  raise;
+end $$;
 
 
 --

@@ -10,13 +10,14 @@ struct SleepersTests {
     @Test("each insert wakes one of five sleepers, and the others sleep on")
     func one() async throws {
         try await withSleepers(5) { workers, bells, client in
+            let slept = workers[0].sleeps
             for round in 1...10 {
                 try await workers[0].written(try await client.enqueue("noop"))
-                try await workers[0].asleep(times: 5 + round)
-                #expect(workers[0].sleeps == 5 + round)
+                try await workers[0].asleep(times: slept + round)
+                #expect(workers[0].sleeps == slept + round)
             }
-            #expect(bells.all.count == 10)
-            #expect(bells.all.allSatisfy { $0.channel.hasPrefix("hark_worker_") && $0.payload == "bell default" })
+            let bell = "\(Channel.bell(try await bucket(of: "default", client))) default"
+            #expect(bells.all.map { "\($0.channel) \($0.payload)" } == Array(repeating: bell, count: 10))
         }
     }
 
@@ -35,7 +36,8 @@ struct SleepersTests {
         try await withSleepers(3) { workers, bells, client in
             let id = try await client.enqueue("noop", "[]", "run_at", "now() + interval '2 seconds'")
             try await bells.wait(count: 1, "somebody is rung for it")
-            let rung = try await client.execute("select name from hark.workers where 'hark_worker_' || id = $1", [.text(bells.all[0].channel)])
+            let rung = try await client.execute(
+                "select w.name from pg_locks sleep join pg_locks alive using (pid, database) join hark.workers w on w.id = alive.objid::int8 where sleep.classid::int8 = hark.sleep_class() and alive.classid::int8 = hark.worker_class() and database = (select oid from pg_database where datname = current_database())")
             let name = try #require(try rung.first?.string(0))
             try await workers.first { $0.name == name }?.drain()
             try await workers[0].written(id)
@@ -43,24 +45,145 @@ struct SleepersTests {
         }
     }
 
-    @Test("a sleeper that has not been heard of for ten seconds is not rung")
+    @Test("for a sleeper that has not been heard of for ten seconds another one hears the bell")
     func frozen() async throws {
-        try await withSleepers(1) { workers, bells, client in
-            let frozen = try #require(
-                try await client.execute("insert into hark.workers (name, queues, beat_at) values ('frozen', '{default}', now() - interval '11 seconds') returning id").first?.int32(0))
-            _ = try await client.execute(SQL.arm, [.int32(frozen), .textArray(["default"]), .bool(true), .bool(false)])
-            for _ in 0..<20 { try await workers[0].written(try await client.enqueue("noop")) }
-            #expect(bells.all.allSatisfy { $0.channel != "hark_worker_\(frozen)" })
+        try await withDatabase { database, client in
+            let guardian = try await database.connect()
+            let frozen = try await enter("frozen", heard: "- interval '11 seconds'", guardian)
+            _ = try await guardian.execute(SQL.arm, [.int32(frozen), .textArray(["default"]), .bool(true), .bool(false)])
+            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+                try await worker.asleep()
+                try await client.eventually("the looks of a worker that has just started are over", "select bool_or(beat_at >= started_at + interval '1500 ms') from hark.workers")
+                for _ in 0..<20 { try await worker.written(try await client.enqueue("noop")) }
+            }
+            await guardian.close()
         }
     }
 
-    @Test("when whoever sleeps cannot be found, everybody is rung")
-    func everybody() async throws {
-        try await withSleepers(2) { workers, bells, client in
-            // As it is between the two locks of a worker that arms.
-            try await client.script("update hark.workers set queues = '{}'")
-            try await workers[0].written(try await client.enqueue("noop"))
-            #expect(bells.all.map(\.channel) == [Channel.bell(Int(try await bucket(of: "default", client)))])
+    @Test("of two that sleep for a queue one hears an insert, and the other when that one is awake")
+    func hears() async throws {
+        try await withDatabase { database, client in
+            let heard = [Events<PQ.Notification>(), Events<PQ.Notification>()]
+            var sessions: [Connection] = []
+            for (number, queues) in [["default", "more"], ["default", "own"]].enumerated() {
+                let session = try await database.connect(onNotification: { [heard = heard[number]] in heard.add($0) })
+                let id = try await enter("sleeper \(number)", queues: "{\(queues.joined(separator: ","))}", heard: "+ interval '1 hour'", session)
+                #expect(id == number + 1)
+                try await session.script("listen \(Channel.control(id))")
+                let row = try await session.execute(SQL.arm, [.int32(id), .textArray(queues), .bool(true), .bool(false)]).first
+                #expect(try row?.bool("is_reserve") == false)
+                #expect(try row?.bool("stands_by") == (number == 1))
+                sessions.append(session)
+            }
+            let bell = "\(Channel.bell(try await bucket(of: "default", client))) default"
+            try await client.enqueue("noop")
+            try await heard[0].wait(count: 1, "the first one hears it")
+            // A session hears what has been sent before it answers.
+            try await sessions[1].script("select 1")
+            #expect(heard[1].all.isEmpty)
+
+            _ = try await sessions[0].execute(SQL.disarm, [.int32(1), .textArray(["default", "more"]), .bool(true)])
+            try await heard[1].wait(count: 1, "the other one is called")
+            _ = try await sessions[1].execute(SQL.disarm, [.int32(2), .textArray(["default", "own"]), .bool(true)])
+            _ = try await sessions[1].execute(SQL.arm, [.int32(2), .textArray(["default", "own"]), .bool(true), .bool(true)])
+            try await client.enqueue("noop")
+            try await heard[1].wait(count: 2, "it hears the second insert")
+            try await sessions[0].script("select 1")
+            #expect(heard.map { $0.all.map { "\($0.channel) \($0.payload)" } } == [[bell], ["\(Channel.control(2)) bell default", bell]])
+            for session in sessions { await session.close() }
+        }
+    }
+
+    @Test("whose queues are not all another one's stands by, and starts what that one has left when it wakes up")
+    func standsBy() async throws {
+        try await withDatabase { database, client in
+            let other = try await database.connect()
+            let id = try await enter("other", queues: "{default,more}", heard: "+ interval '1 hour'", other)
+            _ = try await other.execute(SQL.arm, [.int32(id), .textArray(["default", "more"]), .bool(true), .bool(false)])
+            let queues = [QueueSettings(name: "default"), QueueSettings(name: "own")]
+            try await TestWorker.with(TestWorker(database.conninfo, queues: queues)) { worker in
+                try await worker.asleep()
+                try await client.earlyLooksAreOver()
+                try await worker.written(try await client.enqueue("noop", "[]", "queue", "'own'"))
+                try await worker.asleep(times: 2)
+
+                // Which the other one hears, and leaves alone.
+                let left = try await client.enqueue("noop")
+                _ = try await other.execute(SQL.disarm, [.int32(id), .textArray(["default", "more"]), .bool(true)])
+                try await worker.written(left)
+                try await client.eventually("it sleeps for both queues itself", "select count(*) = 2 from pg_locks where locktype = 'advisory' and classid::int8 = hark.sleep_class() and granted and database = (select oid from pg_database where datname = current_database())")
+                try await worker.written(try await client.enqueue("noop"))
+            }
+            await other.close()
+        }
+    }
+
+    @Test("who stands by for a worker that is killed hears the bell from its next poll on")
+    func holderKilled() async throws {
+        try await withDatabase { database, client in
+            let other = try await database.connect()
+            let id = try await enter("other", queues: "{default,more}", heard: "+ interval '1 hour'", other)
+            _ = try await other.execute(SQL.arm, [.int32(id), .textArray(["default", "more"]), .bool(true), .bool(false)])
+            let queues = [QueueSettings(name: "default"), QueueSettings(name: "own")]
+            try await TestWorker.with(TestWorker(database.conninfo, queues: queues, poll: .milliseconds(500))) { worker in
+                try await worker.asleep()
+                #expect(try await locks("standby", client) == "1")
+                await other.close()
+                try await worker.asleep(times: 2)
+                #expect(try await locks("standby", client) == "0")
+                #expect(try await locks("sleep", client) == "2")
+            }
+        }
+    }
+
+    @Test("a ring for a queue whose worker stands by in the bucket is passed on to it")
+    func foreign() async throws {
+        try await withDatabase { database, client in
+            let row = try #require(
+                try await client.execute(
+                    "select a, b from (select 'q' || i as a from generate_series(1, 300) i) x join (select 'q' || i as b from generate_series(1, 300) i) y on a < b and hark.bucket(a) = hark.bucket(b) limit 1"
+                ).first)
+            let (a, b) = (try row.string(0), try row.string(1))
+            try await TestWorker.with(TestWorker(database.conninfo, queues: [QueueSettings(name: a)])) { first in
+                try await first.asleep()
+                try await TestWorker.with(TestWorker(database.conninfo, queues: [QueueSettings(name: b)])) { second in
+                    try await second.asleep()
+                    try await client.earlyLooksAreOver()
+                    for _ in 1...3 {
+                        try await second.written(try await client.enqueue("noop", "[]", "queue", "'\(b)'"))
+                        try await first.written(try await client.enqueue("noop", "[]", "queue", "'\(a)'"))
+                    }
+                }
+            }
+        }
+    }
+
+    @Test("workers that share some queues, and some buckets, miss nothing between them")
+    func mixed() async throws {
+        try await withDatabase { database, client in
+            let stranger = try #require(
+                try await client.value("select 'q' || i from generate_series(1, 5000) i where hark.bucket('q' || i) = hark.bucket('default') limit 1"))
+            let told = Events<TelemetryEvent>()
+            let sets = [["default", "a"], ["default", "b"], ["default"], [stranger], ["a", "b", stranger], ["default"]]
+            let workers = sets.enumerated().map { number, queues in
+                TestWorker(database.conninfo, queues: queues.map { QueueSettings(name: $0, slots: 2) }, name: "worker \(number)", told: told)
+            }
+            do {
+                try await workers[0].asleep(times: workers.count)
+                try await client.eventually("their early looks are over", "select bool_and(beat_at >= started_at + interval '1500 ms') from hark.workers")
+                var random = SplitMix64(seed: 5)
+                for _ in 1...400 {
+                    for _ in 1...(Int.random(in: 0...9, using: &random) == 0 ? 5 : 1) {
+                        try await client.enqueue("noop", "[]", "queue", "'\(["default", "a", "b", stranger].randomElement(using: &random)!)'")
+                    }
+                    try await Task.sleep(for: .microseconds(Int.random(in: 0...15_000, using: &random)))
+                }
+                try await client.eventually("all of them are done", "select not exists (select from hark.tasks where state <> 'completed')")
+            } catch {
+                for worker in workers { worker.worker.abandon() }
+                throw error
+            }
+            for worker in workers { try await worker.drain() }
         }
     }
 
@@ -85,15 +208,8 @@ struct SleepersTests {
     func guarded() async throws {
         let gate = Gate()
         try await withSleepers(3, slots: 2, more: { $0.add("wait") { (_: TaskContext) in await gate.pass() } }) { workers, bells, client in
-            let sleepers = { try await client.value("select count(distinct pid)::text from pg_locks where locktype = 'advisory' and classid::int8 = hark.sleep_class() and granted and database = (select oid from pg_database where datname = current_database())") }
-            // They slept before they knew of each other, so there may be more than one at first.
-            for _ in 1...3 {
-                let slept = workers[0].sleeps
-                try await workers[0].written(try await client.enqueue("noop"))
-                try await workers[0].asleep(times: slept + 1)
-            }
-            let one = try await sleepers()
-            #expect(one == "1")
+            let (one, two) = (try await locks("sleep", client), try await locks("reserve", client))
+            #expect(one == "1" && two == "2")
             for count in 1...6 {
                 try await client.enqueue("wait")
                 try await client.eventually("it runs", "select count(*) = \(count) from hark.tasks where state = 'running'")
@@ -106,15 +222,14 @@ struct SleepersTests {
     func guardKilled() async throws {
         try await withDatabase { database, client in
             let guardian = try await database.connect()
-            let dead = try #require(try await guardian.execute("insert into hark.workers (name, queues, beat_at) values ('guard', '{default}', now() + interval '1 hour') returning id").first?.int32(0))
+            let dead = try await enter("guard", heard: "+ interval '1 hour'", guardian)
             _ = try await guardian.execute(SQL.arm, [.int32(dead), .textArray(["default"]), .bool(true), .bool(false)])
             try await TestWorker.with(TestWorker(database.conninfo, poll: .milliseconds(500))) { worker in
                 try await worker.asleep()
-                let reserves = "select count(*) = $1::text::int from pg_locks where locktype = 'advisory' and classid::int8 = hark.reserve_class() and granted and database = (select oid from pg_database where datname = current_database())"
-                #expect(try await client.execute(reserves, [.text("1")]).first?.bool(0) == true)
+                #expect(try await locks("reserve", client) == "1")
                 await guardian.close()
                 try await worker.asleep(times: 2)
-                #expect(try await client.execute(reserves, [.text("0")]).first?.bool(0) == true)
+                #expect(try await locks("reserve", client) == "0")
                 try await worker.written(try await client.enqueue("noop"))
             }
         }
@@ -123,10 +238,9 @@ struct SleepersTests {
     @Test("a worker that leaves rings another one for what it may have been rung for")
     func leaves() async throws {
         try await withSleepers(1) { workers, bells, client in
-            let other = try await client.execute("insert into hark.workers (name, queues, beat_at) values ('other', '{default}', now() + interval '1 hour') returning id").first?.int32(0)
-            let id = try #require(other)
-            // Asleep on its own, and no reserve: nobody hands over to it.
-            _ = try await client.execute(SQL.arm, [.int32(id), .textArray(["default"]), .bool(false), .bool(false)])
+            let id = try await enter("other", heard: "+ interval '1 hour'", client)
+            // Asleep, but no reserve, nor standing by: nobody hands over to it.
+            try await client.script("select pg_advisory_lock(hark.sleeper_class(), hark.sleeper(\(id), hark.bucket('default')))")
             try await client.script("set hark.bell = off; insert into hark.tasks (function) values ('noop')")
             try await workers[0].drain()
             try await bells.wait(count: 1, "the other one is rung")
@@ -138,13 +252,14 @@ struct SleepersTests {
     func passes() async throws {
         try await withSleepers(3) { workers, bells, client in
             let ids = try await client.execute("select id from hark.workers order by id").map { try $0.int32(0) }
-            let passOn = { try await client.execute(SQL.passOn, [.textArray(["default"]), .int32(ids[0]), .bool(false)]).first?.int32(0) }
+            let passOn = { try await client.execute(SQL.passOn, [.textArray(["default"]), .int32(ids[0])]).first?.int32(0) }
             let nothing = try await passOn()
             #expect(nothing == 0)
             try await client.script("set hark.bell = off; insert into hark.tasks (function) values ('noop')")
             let something = try await passOn()
             #expect(something == 1)
             try await client.eventually("the task is done", "select state = 'completed' from hark.tasks")
+            try await bells.wait(count: 2, "two are rung")
             #expect(Set(bells.all.map(\.channel)) == ["hark_worker_\(ids[1])", "hark_worker_\(ids[2])"])
         }
     }
@@ -163,11 +278,16 @@ private func withSleepers(
         do {
             try await workers[0].asleep(times: count)
             try await client.eventually("the looks of workers that have just started are over", "select bool_and(beat_at >= started_at + interval '1500 ms') from hark.workers")
+            // They went to sleep before they knew of each other, so some stand by that will be reserves.
+            while try await locks("reserve", client) != "\(count - 1)" {
+                try await workers[0].written(try await client.enqueue("noop"))
+                try await client.eventually("all sleep", "select count(distinct pid) = \(count) from pg_locks where locktype = 'advisory' and classid::int8 in (hark.sleeper_class(), hark.reserve_class()) and granted and database = (select oid from pg_database where datname = current_database())")
+            }
             let bells = Events<PQ.Notification>()
             let observer = try await database.connect(onNotification: { if !$0.payload.hasPrefix("proof") { bells.add($0) } })
             // And one more than there are, for a test that enters another.
             let channels = (1...Int32(count) + 1).map { Channel.control($0) }
-            try await observer.script((channels + [Channel.bell(Int(try await bucket(of: "default", client)))]).map { "listen \($0)" }.joined(separator: "; "))
+            try await observer.script((channels + [Channel.bell(try await bucket(of: "default", client))]).map { "listen \($0)" }.joined(separator: "; "))
             try await body(workers, bells, client)
             await observer.close()
         } catch {
@@ -179,6 +299,22 @@ private func withSleepers(
     }
 }
 
-private func bucket(of queue: String, _ connection: Connection) async throws -> Int32 {
-    try #require(try await connection.execute(SQL.buckets, [.textArray([queue])]).first?.int32(1))
+private func bucket(of queue: String, _ connection: Connection) async throws -> Int {
+    try #require(Int(try await connection.value("select hark.bucket('\(queue)')::text") ?? ""))
+}
+
+/// A worker that is a row and, if the session arms, its locks.
+private func enter(_ name: String, queues: String = "{default}", heard: String, _ session: Connection) async throws -> Int32 {
+    try #require(
+        try await session.execute(
+            """
+            with w as (insert into hark.workers (name, queues, beat_at) values ('\(name)', '\(queues)', now() \(heard)) returning id)
+            select id::text, pg_try_advisory_lock(hark.worker_class(), id)::text from w
+            """).first.flatMap { Int32(try $0.string(0)) })
+}
+
+/// How many sessions and buckets hold one of the doorbell's locks.
+private func locks(_ kind: String, _ connection: Connection) async throws -> String? {
+    try await connection.value(
+        "select count(*)::text from pg_locks where locktype = 'advisory' and classid::int8 = hark.\(kind)_class() and granted and database = (select oid from pg_database where datname = current_database())")
 }

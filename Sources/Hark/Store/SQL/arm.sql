@@ -1,12 +1,12 @@
--- Arms the bell: takes the locks of a sleeper, for the session. Called on the signal connection by a worker that found nothing
--- to do, before a last claim. The session must have a lock_timeout (100 ms).
+-- Arms the bell: listens, and takes the locks of a sleeper, for the session. Called on the signal connection by a worker that found
+-- nothing to do, before a last claim. The session must have a lock_timeout (100 ms).
 --
 -- $1 int4    worker's id
 -- $2 text[]  queues
 -- $3 bool    these are all queues of the worker
 -- $4 bool    the worker is awake and a guard
 --
--- Returns one row: is_reserve, another worker guards the queues; quiet, as in quiet.sql, and true for a reserve. Waits for the
--- microseconds that somebody probes a lock (a try would fail then, and the worker would sleep deaf). When it fails, the locks
--- it already took stay, as session locks do: run disarm.sql and poll. The rules are hark.arm's.
-select is_reserve, quiet from hark.arm($1::int4, $2::text[], $3::bool, $4::bool)
+-- Returns one row: is_reserve, another worker guards the queues; stands_by, others answer for some of them; quiet, as in quiet.sql,
+-- and true for a reserve. Waits for the microseconds that somebody probes a lock (a try would fail then, and the worker would sleep
+-- deaf). When it fails, the locks it already took stay, as session locks do: run disarm.sql and poll. The rules are hark.arm's.
+select is_reserve, stands_by, quiet from hark.arm($1::int4, $2::text[], $3::bool, $4::bool)

@@ -1,8 +1,9 @@
 -- Who holds the doorbell's locks without being a worker, and who keeps inserts ringing? Called by doctor.
 --
 -- SLEEP belongs to the signal session of a worker, which holds its WORKER lock too: any other session with it makes every
--- insert ring for nobody. SILENT belongs to transactions that are about to commit: who holds it for more than a second makes
--- workers poll. That is a transaction (one that runs or is prepared), or a session that took it for itself.
+-- insert ring for nobody, or, with a shared one, keeps workers from sleeping. SILENT belongs to transactions that are about
+-- to commit: who holds it for more than a second makes workers poll. That is a transaction (one that runs or is prepared),
+-- or a session that took it for itself.
 --
 -- Returns class (sleep, silent), pid (0: a prepared transaction), prepared (its name), locks (int4), application (text),
 -- state (text), age (float8, seconds since its transaction or its session began). No rows when all is well.

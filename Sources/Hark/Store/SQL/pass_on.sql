@@ -3,12 +3,11 @@
 --
 -- $1 text[]  queues
 -- $2 int4    worker's id
--- $3 bool    to everybody: when the worker sleeps for another queue in the same bucket, and would be found again
 --
 -- Returns one row, passed: for how many queues something is left. When nobody sleeps any more, nobody is rung: who comes to sleep
 -- looks first.
 -- One descent of tasks_ready for each queue, and of tasks_scheduled if that found nothing.
-select count(hark.ring(q.queue, case when $3::bool then 0 else 2 end, $2::int4, not $3::bool))::int4 as passed
+select count(hark.ring(q.queue, 2, $2::int4))::int4 as passed
 from unnest($1::text[]) q (queue)
 where coalesce(
     (select true from only hark.tasks r where r.state = 'ready' and r.queue = q.queue limit 1),

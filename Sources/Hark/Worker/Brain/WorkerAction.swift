@@ -12,8 +12,8 @@ enum WorkerAction: Sendable {
     case disarm(guards: Bool)
     /// On the signal connection: somebody else is to guard these queues. `guards`: it holds GUARD.
     case handOver(queues: [String], guards: Bool)
-    /// On the signal connection: ring two others, or everybody, if there is still something to do in these queues.
-    case passOn(queues: [String], toEverybody: Bool)
+    /// On the signal connection: ring two others, if there is still something to do in these queues.
+    case passOn(queues: [String])
     case askQuiet(queues: [String])
     /// On the signal connection, because the work connection is busy or away.
     case beat(Beat)
@@ -49,8 +49,8 @@ struct Trip: Sendable {
     var sweep = false
     /// Release every running row of ours that is not among these: the answer to its claim was lost with a connection.
     var known: [Claim]?
-    /// The queues that a reserve leaves to a guard: is there still one?
-    var askGuarded: [String]?
+    /// The queues that a reserve, or one that stands by, leaves to others: are they still there?
+    var askGuarded: (queues: [String], standingBy: Bool)?
     /// Running tasks to be asked after: did somebody want them cancelled?
     var askCancelled: [Claim] = []
     var look: Look?

@@ -3,10 +3,10 @@
 extension WorkerState {
     // MARK: - What an event changes
 
-    mutating func armed(quiet: Bool, isReserve: Bool, _ now: Duration) {
+    mutating func armed(quiet: Bool, isReserve: Bool, standsBy: Bool, _ now: Duration) {
         guard case .arming(let names) = doorbell else { return }
         doorbell = .armed(names)
-        self.isReserve = isReserve
+        (self.isReserve, self.standsBy) = (isReserve, standsBy)
         owesGuard = owesGuard && names.count < queues.count
         foundSinceArmed = false
         // Who was not quiet for long may still not be.
@@ -16,9 +16,10 @@ extension WorkerState {
             if !settings.untilEmpty { for index in queues.indices { queues[index].leaveTimeToGuard(at: now) } }
             return
         }
-        mustTakeOver = false
+        // Who was called while it lay down to stand by looks again, whether somebody is there.
+        if !standsBy { mustTakeOver = false }
         for index in queues.indices where names.contains(queues[index].settings.name) { queues[index].want(.full) }
-        unquiet = quiet ? nil : (since: now, askAt: now + .milliseconds(1), wait: .milliseconds(1))
+        unquiet = quiet ? nil : (since: unquiet?.since ?? now, askAt: now + .milliseconds(1), wait: .milliseconds(1))
     }
 
     /// A commit holds SILENT for microseconds, so the first questions follow each other quickly. A transaction with
@@ -96,8 +97,9 @@ extension WorkerState {
         // At more than half full it takes over only when it goes to sleep again; else all reserves would be called one after the other.
         owesGuard = mustTakeOver && !isGuard
         doorbell = .disarming
-        unquiet = nil
-        (asleep, isReserve, mustTakeOver) = (false, false, false)
+        // Who goes to sleep again at once may still meet the same lock.
+        unquiet = mustTakeOver ? unquiet.map { (since: $0.since, askAt: nil, wait: $0.wait) } : nil
+        (asleep, isReserve, standsBy, mustTakeOver) = (false, false, false, false)
         actions.append(.disarm(guards: isGuard))
         if guarded, !isGuard { handOver() }
     }
@@ -108,9 +110,6 @@ extension WorkerState {
         for index in queues.indices where queues[index].mustPassOn(isAble: isAble, at: now) { owed.insert(queues[index].settings.name) }
         guard !owed.isEmpty, signal.isUp else { return }
         defer { owed = [] }
-        let sleepsFor = if case .armed(let names) = doorbell { names } else { owed }
-        for (queues, everybody) in [(owed.intersection(sleepsFor), false), (owed.subtracting(sleepsFor), true)] where !queues.isEmpty {
-            actions.append(.passOn(queues: queues.sorted(), toEverybody: everybody))
-        }
+        actions.append(.passOn(queues: owed.sorted()))
     }
 }

@@ -9,15 +9,15 @@ enum WorkerEvent: Sendable {
     /// An attempt to connect came to nothing.
     case connectFailed(Link, reason: String)
 
-    /// A notification: a task may be ready in this queue. Unless everybody was rung, it is for us to see to it, or to pass it on.
-    case bell(queue: String, everybody: Bool)
+    /// A notification: a task may be ready in this queue. It is for us to see to it, or to pass it on.
+    case bell(queue: String)
     /// Somebody has asked to cancel this running task.
     case cancelRequested(task: Int64)
     /// Our own notification came back on the signal connection.
     case proof(nonce: UInt64)
 
-    /// `isReserve`: another worker guards the queues, and inserts do not see us.
-    case armed(quiet: Bool, isReserve: Bool)
+    /// `isReserve`: another worker guards the queues, and inserts do not see us. `standsBy`: others hear the inserts of some queues for us.
+    case armed(quiet: Bool, isReserve: Bool, standsBy: Bool)
     case armFailed(reason: String)
     case disarmed
     case quiet(Bool)

@@ -101,7 +101,7 @@ extension WorkerState {
             }
             if now < straysUntil { next.known = leases.byClaim.keys + outbox.claims }
             next.askCancelled = leases.open.filter { $0.stopped == nil }.map(\.claim)
-            if isReserve, case .armed(let names) = doorbell { next.askGuarded = names.sorted() }
+            if isReserve || standsBy, case .armed(let names) = doorbell { next.askGuarded = (names.sorted(), standsBy) }
             // Spread, and always ahead of the beat, which then needs no round trip of its own.
             nextUpkeep = now + (earlyUpkeeps.isEmpty ? settings.pollInterval * Double.random(in: 0.8...0.95, using: &random) : earlyUpkeeps.removeFirst())
             for index in queues.indices { queues[index].want(.full) }

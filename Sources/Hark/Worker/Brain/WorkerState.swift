@@ -108,7 +108,9 @@ struct WorkerState {
     var isGuard = false
     /// Asleep while somebody else guards our queues.
     var isReserve = false
-    /// A reserve was rung, or has found that nobody guards any more.
+    /// Asleep while somebody else hears the inserts of a bucket of ours.
+    var standsBy = false
+    /// A reserve, or one that stands by, was rung, or has found that nobody is there any more for whom it sleeps on.
     var mustTakeOver = false
     /// Was to take over, and is too full to guard yet.
     var owesGuard = false
@@ -161,19 +163,17 @@ struct WorkerState {
             // What was lost while we were connecting anew is an older connection.
             if !(link == .signal ? signal : work).isConnecting { disconnected(link, reason, now) }
         case .connectFailed(let link, let reason): disconnected(link, reason, now)
-        case .bell(let queue, let everybody):
+        case .bell(let queue):
             heardListener(now)
             guard let index = queues.firstIndex(where: { $0.settings.name == queue }) else {
                 // Another queue in one bucket with one of ours.
-                if !everybody { owed.insert(queue) }
+                owed.insert(queue)
                 break
             }
             queues[index].want(.narrow)
-            if !everybody {
-                queues[index].ring(at: now)
-                if case .arming = doorbell { mustTakeOver = true }
-                if isReserve { mustTakeOver = true }
-            }
+            queues[index].ring(at: now)
+            if case .arming = doorbell { mustTakeOver = true }
+            if isReserve || standsBy { mustTakeOver = true }
         case .cancelRequested(let task):
             heardListener(now)
             // Anybody may send a notification, and it may be late: the row knows whether it is so.
@@ -183,7 +183,7 @@ struct WorkerState {
                 isUnproven = false
                 heardListener(now)
             }
-        case .armed(let quiet, let isReserve): armed(quiet: quiet, isReserve: isReserve, now)
+        case .armed(let quiet, let isReserve, let standsBy): armed(quiet: quiet, isReserve: isReserve, standsBy: standsBy, now)
         case .armFailed(let reason):
             guard case .arming = doorbell else { return }
             doorbell = .off
@@ -241,7 +241,7 @@ struct WorkerState {
             queues[index].want(.full)
             if wasThere { queues[index].ring(at: now) }
         }
-        (isGuard, isReserve, mustTakeOver) = (false, false, false)
+        (isGuard, isReserve, standsBy, mustTakeOver) = (false, false, false, false)
         if !leftQueues.isEmpty { handOver(leftQueues) }
         leftQueues = []
         if renewed { for lease in leases.open { stop(lease, .lost, now) } }
@@ -252,7 +252,7 @@ struct WorkerState {
         switch link {
         case .signal:
             doorbell = .off
-            (asleep, isGuard, isReserve, mustTakeOver, owesGuard) = (false, false, false, false, false)
+            (asleep, isGuard, isReserve, standsBy, mustTakeOver, owesGuard) = (false, false, false, false, false, false)
             unquiet = nil
             proofSent = nil
             let isQuiet = isRelistening
@@ -345,7 +345,7 @@ struct WorkerState {
             actions.append(.drop(.signal, reason: "this worker was given up for dead"))
         }
         if let nonce = asked.proof { proofSent = proofSent.map { _ in (nonce, now + settings.proofTimeout) } }
-        if isReserve, !result.isGuarded { mustTakeOver = true }
+        if isReserve || standsBy, !result.isGuarded { mustTakeOver = true }
         noteSuspects(result.suspects, now)
         for rescued in result.rescued { actions.append(.report(.rescued(task: rescued.task, from: rescued.worker, state: rescued.state))) }
         for claim in result.cancelRequested { if let lease = leases.byClaim[claim] { stop(lease, .cancelled, now) } }
