@@ -94,7 +94,7 @@ create function hark.nobody_sleeps(bucket integer) returns boolean language sql 
 create function hark.take_silent(bucket integer) returns boolean language sql as
   'select pg_try_advisory_xact_lock_shared(hark.silent_class(), bucket)';
 
--- The one place that decides whether to ring: on channel hark_bell_<bucket>, with the queue as payload.
+-- Whether to ring, on channel hark_bell_<bucket> with the queue as payload, for a row that has come or was put here.
 --
 -- A task that is not due yet rings too when it is due within a minute, the longest poll interval that a worker may
 -- have: a sleeper must set its timer anew. Later ones they find by themselves.
@@ -118,10 +118,24 @@ end $$;
 create constraint trigger bell_insert after insert on hark.tasks deferrable initially deferred for each row
   execute function hark.bell();
 
+-- The same for a row that was there: only what makes it begin earlier, or elsewhere, is news.
+create function hark.bell_of_change() returns trigger language plpgsql as $$
+begin
+  if (NEW.state = 'ready' and (OLD.state <> 'ready' or NEW.queue <> OLD.queue or NEW.priority <> OLD.priority)
+      or NEW.state = 'scheduled' and NEW.run_at < now() + interval '1 minute'
+        and (OLD.state <> 'scheduled' or NEW.run_at < OLD.run_at or NEW.queue <> OLD.queue))
+    and current_setting('hark.bell', true) is distinct from 'off'
+    and not (hark.take_silent(hark.bucket(NEW.queue)) and hark.nobody_sleeps(hark.bucket(NEW.queue)))
+  then
+    perform pg_notify('hark_bell_' || hark.bucket(NEW.queue), NEW.queue);
+  end if;
+  return null;
+end $$;
+
+-- A claim gives the row a token, and pays no more than a look at that.
 create constraint trigger bell_update after update of state, run_at, queue, priority on hark.tasks
   deferrable initially deferred for each row
-  when (NEW.state = 'ready' and (OLD.state <> 'ready' or NEW.queue <> OLD.queue or NEW.priority <> OLD.priority)
-        or NEW.state = 'scheduled' and (OLD.state <> 'scheduled' or NEW.run_at < OLD.run_at or NEW.queue <> OLD.queue))
-  execute function hark.bell();
+  when (NEW.token is null)
+  execute function hark.bell_of_change();
 
 insert into hark.migrations (name, compatible) values ('0003_create_doorbell', false);

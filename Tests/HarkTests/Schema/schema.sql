@@ -135,6 +135,26 @@ end $$;
 
 
 --
+-- Name: bell_of_change(); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.bell_of_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if (NEW.state = 'ready' and (OLD.state <> 'ready' or NEW.queue <> OLD.queue or NEW.priority <> OLD.priority)
+      or NEW.state = 'scheduled' and NEW.run_at < now() + interval '1 minute'
+        and (OLD.state <> 'scheduled' or NEW.run_at < OLD.run_at or NEW.queue <> OLD.queue))
+    and current_setting('hark.bell', true) is distinct from 'off'
+    and not (hark.take_silent(hark.bucket(NEW.queue)) and hark.nobody_sleeps(hark.bucket(NEW.queue)))
+  then
+    perform pg_notify('hark_bell_' || hark.bucket(NEW.queue), NEW.queue);
+  end if;
+  return null;
+end $$;
+
+
+--
 -- Name: bucket(text); Type: FUNCTION; Schema: hark; Owner: -
 --
 
@@ -300,7 +320,11 @@ CREATE FUNCTION hark.guard_change() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  if NEW.state is not distinct from OLD.state then
+  if NEW.state is not distinct from OLD.state and NEW.run_at is not distinct from OLD.run_at
+    and NEW.queue is not distinct from OLD.queue and NEW.priority is not distinct from OLD.priority
+  then
+    return NEW;
+  elsif NEW.state is not distinct from OLD.state then
     if NEW.state in ('scheduled', 'ready') then
       NEW.state := case when NEW.run_at > now() then 'scheduled' else 'ready' end;
     end if;
@@ -528,6 +552,9 @@ CREATE FUNCTION hark.keep_cancelled() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
+  if OLD.state <> 'running' or NEW.state not in ('ready', 'scheduled', 'blocked') then
+    return NEW;
+  end if;
   NEW.state := 'cancelled';
   NEW.finished_at := now();
   NEW.run_at := OLD.run_at;
@@ -1239,7 +1266,7 @@ CREATE CONSTRAINT TRIGGER bell_insert AFTER INSERT ON hark.tasks DEFERRABLE INIT
 -- Name: tasks bell_update; Type: TRIGGER; Schema: hark; Owner: -
 --
 
-CREATE CONSTRAINT TRIGGER bell_update AFTER UPDATE OF state, run_at, queue, priority ON hark.tasks DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((((new.state = 'ready'::text) AND ((old.state <> 'ready'::text) OR (new.queue <> old.queue) OR (new.priority <> old.priority))) OR ((new.state = 'scheduled'::text) AND ((old.state <> 'scheduled'::text) OR (new.run_at < old.run_at) OR (new.queue <> old.queue))))) EXECUTE FUNCTION hark.bell();
+CREATE CONSTRAINT TRIGGER bell_update AFTER UPDATE OF state, run_at, queue, priority ON hark.tasks DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((new.token IS NULL)) EXECUTE FUNCTION hark.bell_of_change();
 
 
 --
@@ -1260,7 +1287,7 @@ CREATE TRIGGER carry_to_live AFTER UPDATE OF state ON hark.tasks_finished FOR EA
 -- Name: tasks guard_change; Type: TRIGGER; Schema: hark; Owner: -
 --
 
-CREATE TRIGGER guard_change BEFORE UPDATE OF state, run_at, queue, priority ON hark.tasks FOR EACH ROW WHEN (((current_setting('hark.worker'::text, true) IS DISTINCT FROM 'on'::text) AND ((new.state IS DISTINCT FROM old.state) OR (new.run_at IS DISTINCT FROM old.run_at) OR (new.queue IS DISTINCT FROM old.queue) OR (new.priority IS DISTINCT FROM old.priority)))) EXECUTE FUNCTION hark.guard_change();
+CREATE TRIGGER guard_change BEFORE UPDATE OF state, run_at, queue, priority ON hark.tasks FOR EACH ROW WHEN ((current_setting('hark.worker'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION hark.guard_change();
 
 
 --
@@ -1281,7 +1308,7 @@ CREATE TRIGGER guard_revival BEFORE UPDATE OF state ON hark.tasks_finished FOR E
 -- Name: tasks keep_cancelled; Type: TRIGGER; Schema: hark; Owner: -
 --
 
-CREATE TRIGGER keep_cancelled BEFORE UPDATE OF state ON hark.tasks FOR EACH ROW WHEN (((old.cancel_requested_at IS NOT NULL) AND (old.state = 'running'::text) AND (new.state = ANY (ARRAY['ready'::text, 'scheduled'::text, 'blocked'::text])))) EXECUTE FUNCTION hark.keep_cancelled();
+CREATE TRIGGER keep_cancelled BEFORE UPDATE OF state ON hark.tasks FOR EACH ROW WHEN ((old.cancel_requested_at IS NOT NULL)) EXECUTE FUNCTION hark.keep_cancelled();
 
 
 --
