@@ -6,6 +6,7 @@ enum SQL {
     static let settings = statement("settings")
 
     static let claim = statement("claim")
+    static let claimLane = statement("claim_lane")
     static let lanes = statement("lanes")
     static let promote = statement("promote")
     static let nextDue = statement("next_due")

@@ -14,6 +14,9 @@ struct Store: Sendable {
         /// By function and by queue: `max_attempts`, `timeout` in seconds; JSON objects.
         var functionPolicies: [UInt8]
         var queuePolicies: [UInt8]
+        var hasPolicies = true
+        /// Until when, by the server's clock, nobody takes its row away; nil: not known. Seconds since 1970.
+        var sureUntil: Double?
         /// A task that no worker can run fails when it has been due for so long; nil: never.
         var unknownFunctionGrace: Duration?
     }
@@ -38,7 +41,10 @@ struct Store: Sendable {
         let answers = try await connection.pipeline(groups.map { $0.map(\.query) })
         var result = TripResult()
         // The beat is a transaction of its own: if it fails, the rest may well have been committed.
-        if trip.beat != nil { result.stillRegistered = try? answers.first?.last?.get().isEmpty == false }
+        if trip.beat != nil, let rows = try? answers.first?.last?.get() {
+            result.stillRegistered = !rows.isEmpty
+            result.sureUntil = try rows.first?.double(1)
+        }
         for (steps, answers) in zip(groups, answers).dropFirst(trip.beat == nil ? 0 : 1) {
             // The first failure is the cause; what follows it was only skipped.
             for (step, answer) in zip(steps, answers) { try step.take(answer.get(), &result) }
@@ -173,26 +179,12 @@ struct Store: Sendable {
             result.mayPromoteMore = try rows.first?.int32(0) ?? 0 >= Self.promotedPerTrip
         })) }
 
-        var first: [Int32] = [], last: [Int32] = [], priorities: [Int16] = [], marks: [Int64] = []
-        for queue in look.queues {
-            first.append(Int32(priorities.count + 1))
-            priorities += queue.lanes.map { Int16($0.priority) }
-            marks += queue.lanes.map(\.mark)
-            last.append(Int32(priorities.count))
-        }
-        steps.append((
-            Query(SQL.claim, [
-                .textArray(look.queues.map(\.queue)), .int32Array(look.queues.map { Int32($0.room) }), .int32Array(first), .int32Array(last),
-                .int16Array(priorities), .int64Array(marks), .int32(worker.id), .int64(look.token),
-                .json(worker.functionPolicies), .json(worker.queuePolicies),
-            ]),
-            { rows, result in
-                result.claimed.reserveCapacity(rows.count)
-                for row in rows { result.claimed.append(try ClaimedTask(row, token: look.token)) }
-                // Rows come in the order in which they lie in the table.
-                result.claimed.sort { ($0.priority, $0.position) < ($1.priority, $1.position) }
-            }
-        ))
+        steps.append((claimQuery(look), { rows, result in
+            result.claimed.reserveCapacity(rows.count)
+            for row in rows { result.claimed.append(try ClaimedTask(row, token: look.token)) }
+            // Rows come in the order in which they lie in the table.
+            if rows.count > 1 { result.claimed.sort { ($0.priority, $0.position) < ($1.priority, $1.position) } }
+        }))
         guard !full.isEmpty else { return steps }
         steps.append((Query(SQL.lanes, [.textArray(full)]), { rows, result in
             for row in rows { result.lanes[try row.string(0), default: []].append(try row.int(1)) }
@@ -201,6 +193,29 @@ struct Store: Sendable {
             for row in rows { result.nextDue[try row.string(0)] = .seconds(try row.double(1)) }
         }))
         return steps
+    }
+
+    private func claimQuery(_ look: Look) -> Query {
+        if let sureUntil = worker.sureUntil, !worker.hasPolicies, look.queues.count == 1,
+            let queue = look.queues.first, !queue.full, queue.lanes.count == 1, let lane = queue.lanes.first
+        {
+            return Query(SQL.claimLane, [
+                .text(queue.queue), .int16(Int16(lane.priority)), .int64(lane.mark), .int32(Int32(queue.room)), .int32(worker.id), .int64(look.token),
+                .float8(sureUntil),
+            ])
+        }
+        var first: [Int32] = [], last: [Int32] = [], priorities: [Int16] = [], marks: [Int64] = []
+        for queue in look.queues {
+            first.append(Int32(priorities.count + 1))
+            priorities += queue.lanes.map { Int16($0.priority) }
+            marks += queue.lanes.map(\.mark)
+            last.append(Int32(priorities.count))
+        }
+        return Query(SQL.claim, [
+            .textArray(look.queues.map(\.queue)), .int32Array(look.queues.map { Int32($0.room) }), .int32Array(first), .int32Array(last),
+            .int16Array(priorities), .int64Array(marks), .int32(worker.id), .int64(look.token),
+            .json(worker.functionPolicies), .json(worker.queuePolicies),
+        ])
     }
 
     // MARK: - Shared with the signal connection

@@ -341,10 +341,12 @@ public actor Worker: Service {
     // MARK: - Round trips
 
     private func identify() {
+        let (functionPolicies, queuePolicies, none) = (options.functionPolicies, options.queuePolicies, JSONText.object([]))
         identity = workerID.map {
             Store.Worker(
                 id: $0, queues: options.queues.map(\.name), functions: runnerOf.keys.sorted(), modules: Self.modules(runners),
-                functionPolicies: options.functionPolicies, queuePolicies: options.queuePolicies, unknownFunctionGrace: options.unknownFunctionGrace)
+                functionPolicies: functionPolicies, queuePolicies: queuePolicies, hasPolicies: functionPolicies != none || queuePolicies != none,
+                unknownFunctionGrace: options.unknownFunctionGrace)
         }
     }
 
@@ -357,7 +359,9 @@ public actor Worker: Service {
         // What was dropped meanwhile the brain counts as lost: an answer that comes late is not heard.
         guard let identity, let link else { return tell(.tripFailed(trip: trip.number, .connectionLost("not connected"))) }
         do {
-            tell(.tripped(trip: trip.number, try await link.perform(trip, for: identity, isPooled: isPooled)))
+            let result = try await link.perform(trip, for: identity, isPooled: isPooled)
+            if let moment = result.sureUntil, self.identity?.id == identity.id { self.identity?.sureUntil = moment }
+            tell(.tripped(trip: trip.number, result))
         } catch let error as PostgresError {
             tell(.tripFailed(trip: trip.number, TripFailure(error)))
             // The server, or a pooler, may have said so on a connection that is still there.

@@ -36,6 +36,7 @@ struct PlanTests {
         Expected(
             "claim", ["update tasks", "tasks by tasks_ready", "tasks by Tid Scan", "workers by workers_pkey"],
             ["tasks_ready": ["(queue = ", "(priority = ", "(\"position\" >= "]]),
+        Expected("claim_lane", ["update tasks", "tasks by tasks_ready", "tasks by Tid Scan"], ["tasks_ready": ["(queue = ", "(priority = ", "(\"position\" >= "]]),
         Expected("complete", ["insert tasks_finished", "delete tasks", "tasks by tasks_pkey", "tasks by Tid Scan"], mine),
         Expected("fail", ["insert tasks_finished", "delete tasks", "tasks by tasks_pkey", "tasks by Tid Scan", "workers by workers_pkey"], mine),
         Expected("cancel", ["insert tasks_finished", "delete tasks", "tasks by tasks_pkey", "tasks by Tid Scan", "workers by workers_pkey"], mine),

@@ -5,8 +5,9 @@
 -- $3 text  listener, in words
 -- $4 int4  tasks running
 --
--- Returns its id, or no row: others have given it up for dead, its tasks are theirs, and it must register anew.
+-- Returns its id, and sure_until (seconds since 1970): nobody takes its row away before that. Or no row: others have given it up
+-- for dead, its tasks are theirs, and it must register anew.
 update hark.workers
 set beat_at = now(), state = $2::text, listener = $3::text, running = $4::int4
 where id = $1::int4
-returning id
+returning id, extract(epoch from beat_at + hark.grace())::float8 as sure_until

@@ -83,6 +83,8 @@ struct TripResult: Sendable {
     var suspects: [Suspect] = []
     var rescued: [Rescued] = []
     var cancelRequested: [Claim] = []
+    /// After a beat: until when nobody takes our row away, by the server's clock, in seconds since 1970.
+    var sureUntil: Double?
     /// The answer to `Trip.askGuarded`.
     var isGuarded = true
     var took: Duration = .zero
