@@ -44,6 +44,7 @@ public actor Worker: Service {
     private var fatal: HarkError?
     private var ending: CheckedContinuation<Void, Never>?
     private var hasEnded = false
+    private var isObeying = false
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
@@ -142,6 +143,7 @@ public actor Worker: Service {
 
     private func live() async {
         obey(brain.start(now: EventLoop.now))
+        setAlarm()
         await withCheckedContinuation { continuation in
             if hasEnded { continuation.resume() } else { ending = continuation }
         }
@@ -183,17 +185,27 @@ public actor Worker: Service {
 
     private func tell(_ event: WorkerEvent) {
         guard !hasEnded else { return }
+        // Of an action that failed at once: after the others.
+        if isObeying { return post { $0.tell(event) } }
         let slept = EventLoop.suspended - suspended
         if slept > .milliseconds(500) {
             suspended += slept
-            obey(brain.handle(.resumed(after: slept), now: EventLoop.now))
+            handle(.resumed(after: slept), now: EventLoop.now)
         }
-        obey(brain.handle(event, now: EventLoop.now))
+        handle(event, now: EventLoop.now)
+    }
+
+    private func handle(_ event: WorkerEvent, now: Duration) {
+        obey(brain.hear(event, now: now))
+        obey(brain.planWork(now))
+        obey(brain.planRest(now))
+        setAlarm()
     }
 
     private func obey(_ actions: [WorkerAction]) {
+        isObeying = true
         for action in actions { perform(action) }
-        setAlarm()
+        isObeying = false
     }
 
     private func setAlarm() {
@@ -209,7 +221,8 @@ public actor Worker: Service {
         switch action {
         case .connect(let link, let wait): begin { await $0.connect(link, after: wait) }
         case .drop(let link, let reason): begin { await $0.drop(link, reason) }
-        case .trip(let trip): begin { await $0.perform(trip) }
+        // At once, up to where it waits for the server: what a sleeper was rung for hangs on it.
+        case .trip(let trip): Task.immediate(executorPreference: loop) { await perform(trip) }
         case .arm(let queues, let whole, let guards): begin { await $0.arm(queues, whole: whole, guards: guards) }
         case .disarm(let guards): begin { await $0.disarm(guards: guards) }
         case .handOver(let queues, let guards): begin { try? await $0.signal?.handOver(queues, guards: guards) }
@@ -271,7 +284,7 @@ public actor Worker: Service {
         let queues = options.queues
         let link = try await SignalLink.open(
             options, previously: workerID, functions: Set(runnerOf.keys), on: loop,
-            heard: { [weak self] message in self?.post { $0.heard(message) } },
+            heard: { [weak self] message in self?.assumeIsolated { $0.heard(message) } },
             closed: { [weak self] link, reason in self?.post { $0.lostSignal(link, reason) } })
         guard !hasEnded else { return await link.connection.close() }
         workerID = link.worker

@@ -1,12 +1,19 @@
-/// The second half of the brain: given all that is known, what to do next. `plan` runs after every event.
+/// The second half of the brain: given all that is known, what to do next. Both run after every event.
 extension WorkerState {
-    mutating func plan(_ now: Duration) {
+    mutating func planWork(_ now: Duration) -> [WorkerAction] {
+        guard phase != .ended else { return [] }
         planStops(now)
         allot()
         planTrip(now)
+        return takeActions()
+    }
+
+    mutating func planRest(_ now: Duration) -> [WorkerAction] {
+        guard phase != .ended else { return [] }
         planSignal(now)
         planPassingOn(now)
         planLeaving(now)
+        return takeActions()
     }
 
     private mutating func planStops(_ now: Duration) {

@@ -4,7 +4,7 @@
 /// every interleaving of a claim, a lost connection, a drain and a late outcome is a sequence of calls, and the tests
 /// try millions of them.
 ///
-/// It works in turns. An event changes what is known; then `plan` looks at the whole and says what to do next:
+/// It works in turns. An event changes what is known; then `planWork` (1, 2) and `planRest` look at the whole and say what to do next:
 ///
 /// 1. *Stops*: functions past their timeout, or deaf to an earlier stop.
 /// 2. *Trip*: one round trip on the work connection is under way. The next one takes everything that there is
@@ -137,11 +137,19 @@ struct WorkerState {
     }
 
     mutating func handle(_ event: WorkerEvent, now: Duration) -> [WorkerAction] {
-        actions = []
+        hear(event, now: now) + planWork(now) + planRest(now)
+    }
+
+    /// `handle` in three parts, for hands that do what one says before they ask for the next: a function begins, and a claim is sent,
+    /// before the rest is thought of.
+    mutating func hear(_ event: WorkerEvent, now: Duration) -> [WorkerAction] {
         clock = now
-        guard phase != .ended else { return [] }
-        note(event, now)
-        if phase != .ended { plan(now) }
+        if phase != .ended { note(event, now) }
+        return takeActions()
+    }
+
+    mutating func takeActions() -> [WorkerAction] {
+        defer { actions = [] }
         return actions
     }
 
