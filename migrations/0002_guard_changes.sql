@@ -94,7 +94,7 @@ create trigger guard_delete before delete on hark.tasks for each row
 create function hark.keep_cancelled() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  if OLD.state <> 'running' or NEW.state not in ('ready', 'scheduled', 'blocked') then
+  if (OLD.state = 'running' and NEW.state in ('ready', 'scheduled', 'blocked')) is not true then
     return NEW;
   end if;
   NEW.state := 'cancelled';

@@ -22,7 +22,7 @@
 -- since PostgreSQL makes a commit visible before it releases the locks, the claim at c sees the task.
 --
 -- A ring reaches whoever listens when it becomes visible, which is when its task does. Who began to listen before that hears it;
--- who begins later (or had ended to) makes the claim at c later still, and sees the task.
+-- who begins later (or had ended to) makes the claim at c later still, and sees the task, if it is of a queue of its own.
 --
 -- Locks are not subject to MVCC, so this holds for a writer under REPEATABLE READ too; a flag in a table would not. 2 probes
 -- SLEEP shared, so that those who insert at the same time do not take each other for sleepers.
@@ -41,8 +41,8 @@
 --   takes RESERVE and then tries GUARD, the guard gives GUARD back and then tries RESERVE.
 --
 --   Standing by. Whose queues are not all guarded by one other, and who finds SLEEP taken in a bucket, takes STANDBY there. Who
---   gives SLEEP back calls one that stands by, which tries again; if that one becomes a reserve meanwhile, it calls the next.
---   Neither misses the other: the one takes STANDBY and then tries SLEEP, the other gives SLEEP back and then tries STANDBY.
+--   gives SLEEP back calls one that stands by for each queue, which looks and tries again; a call is a duty, too: who cannot take
+--   SLEEP after all (it becomes a reserve, fills up, leaves) calls the next. Neither misses the other: the one takes STANDBY and then tries SLEEP, the other gives SLEEP back and then tries STANDBY.
 --   SLEEPER, with the number of worker and bucket, tells who is asleep in a bucket, for those who ring a worker by its number.
 --
 -- A guard that is killed is missed by its reserves, and a holder of SLEEP by those who stand by, at their next poll. One that is

@@ -163,7 +163,7 @@ begin
   end loop;
 end $$;
 
--- Whether another worker sees to all of these queues: awake with room, or asleep.
+-- Whether another worker sees to all of these queues: awake with room, or asleep with SLEEP for all of its own.
 create function hark.is_guarded(worker integer, queues text[]) returns boolean
 language sql volatile set search_path = pg_catalog, pg_temp as $$
   select exists (
@@ -208,7 +208,8 @@ language sql volatile set search_path = pg_catalog, pg_temp as $$
         and hark.is_heard(w)))
 $$;
 
--- This worker has left the SLEEP of these buckets to others: one that stands by is to have a look.
+-- This worker leaves these buckets to others. Where nobody has SLEEP, one that stands by is called for each queue: who takes SLEEP
+-- looks for its own queues only.
 create function hark.call_standby(worker integer, buckets integer[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -219,11 +220,13 @@ begin
     if pg_try_advisory_lock(hark.standby_class(), vacant) then
       perform pg_advisory_unlock(hark.standby_class(), vacant);
     elsif not hark.is_taken(hark.sleep_class(), vacant) then
-      select w.id, q into heir from hark.workers w, unnest(w.queues) q
-        where w.id <> worker and hark.bucket(q) = vacant and hark.is_heard(w) and hark.is_asleep(w.id, vacant) limit 1;
-      if found then
+      for heir in
+        select distinct on (q) w.id, q from hark.workers w, unnest(w.queues) q
+        where w.id <> worker and hark.bucket(q) = vacant and hark.is_heard(w) and hark.is_asleep(w.id, vacant)
+        order by q, hashint8extended(w.id, txid_current())
+      loop
         perform pg_notify('hark_worker_' || heir.id, 'bell ' || heir.q);
-      end if;
+      end loop;
     end if;
   end loop;
 end $$;
@@ -279,8 +282,9 @@ begin
   quiet := hark.is_quiet(queues);
 end $$;
 
--- Gives back every lock of a sleeper or a guard that this session holds, and calls one that stands by for each SLEEP among them.
--- queues: all of the worker's. guards: it is awake with room, and guards its queues from now on. Returns how many locks.
+-- Gives back every lock of a sleeper or a guard that this session holds, and calls those who stand by: for each SLEEP among them, and
+-- if the worker will not take over what it was called for itself, for every bucket. queues: all of the worker's. guards: it is awake
+-- with room, and guards its queues from now on. Returns how many locks.
 create function hark.disarm(worker integer, queues text[], guards boolean) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -311,7 +315,7 @@ begin
   if guards then
     perform pg_advisory_lock(hark.guard_class(), worker);
   end if;
-  perform hark.call_standby(worker, vacated);
+  perform hark.call_standby(worker, case when guards then vacated else hark.buckets(queues) end);
   return released;
 end $$;
 
@@ -333,6 +337,7 @@ begin
   if guards then
     perform pg_advisory_unlock(hark.guard_class(), worker);
   end if;
+  perform hark.call_standby(worker, hark.buckets(queues));
   if hark.is_guarded(worker, queues) then
     return;
   end if;

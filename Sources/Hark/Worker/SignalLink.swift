@@ -155,7 +155,7 @@ enum SessionSetup {
         // PostgreSQL 14 and later; the session of an idle worker is meant to be idle.
         "select set_config(name, '0', false) from pg_settings where name = 'idle_session_timeout'",
     ]
-    /// The bell's locks are only ever held for microseconds by others; whoever holds one for longer is not one of us.
+    /// The locks that a worker waits for are only ever held for microseconds by others; whoever holds one for longer is not one of us.
     static let signal = common + ["set lock_timeout = '100ms'"]
     /// A claim must not wait for ever behind an ALTER TABLE.
     static let work = common + ["set lock_timeout = '20s'"]

@@ -188,11 +188,13 @@ begin
     if pg_try_advisory_lock(hark.standby_class(), vacant) then
       perform pg_advisory_unlock(hark.standby_class(), vacant);
     elsif not hark.is_taken(hark.sleep_class(), vacant) then
-      select w.id, q into heir from hark.workers w, unnest(w.queues) q
-        where w.id <> worker and hark.bucket(q) = vacant and hark.is_heard(w) and hark.is_asleep(w.id, vacant) limit 1;
-      if found then
+      for heir in
+        select distinct on (q) w.id, q from hark.workers w, unnest(w.queues) q
+        where w.id <> worker and hark.bucket(q) = vacant and hark.is_heard(w) and hark.is_asleep(w.id, vacant)
+        order by q, hashint8extended(w.id, txid_current())
+      loop
         perform pg_notify('hark_worker_' || heir.id, 'bell ' || heir.q);
-      end if;
+      end loop;
     end if;
   end loop;
 end $$;
@@ -297,7 +299,7 @@ begin
   if guards then
     perform pg_advisory_lock(hark.guard_class(), worker);
   end if;
-  perform hark.call_standby(worker, vacated);
+  perform hark.call_standby(worker, case when guards then vacated else hark.buckets(queues) end);
   return released;
 end $$;
 
@@ -432,6 +434,7 @@ begin
   if guards then
     perform pg_advisory_unlock(hark.guard_class(), worker);
   end if;
+  perform hark.call_standby(worker, hark.buckets(queues));
   if hark.is_guarded(worker, queues) then
     return;
   end if;
@@ -552,7 +555,7 @@ CREATE FUNCTION hark.keep_cancelled() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  if OLD.state <> 'running' or NEW.state not in ('ready', 'scheduled', 'blocked') then
+  if (OLD.state = 'running' and NEW.state in ('ready', 'scheduled', 'blocked')) is not true then
     return NEW;
   end if;
   NEW.state := 'cancelled';

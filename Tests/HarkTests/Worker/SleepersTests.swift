@@ -158,6 +158,36 @@ struct SleepersTests {
         }
     }
 
+    @Test("who is called and fills up calls the next that stands by", arguments: 1...3)
+    func calledAndFull(_ together: Int) async throws {
+        let gate = Gate()
+        try await withDatabase { database, client in
+            let told = Events<TelemetryEvent>()
+            let workers = ["x", "y", "z"].map { own in
+                TestWorker(
+                    database.conninfo, queues: [QueueSettings(name: "default", slots: 1), QueueSettings(name: own, slots: 1)], name: own, told: told,
+                    more: { $0.add("wait") { (_: TaskContext) in await gate.pass() } })
+            }
+            do {
+                try await workers[0].asleep(times: 3)
+                try await client.eventually("their early looks are over", "select bool_and(beat_at >= started_at + interval '1500 ms') from hark.workers")
+                var count = 0
+                for _ in 1...3 {
+                    for _ in 0..<min(together, 3 - count) {
+                        try await client.enqueue("wait")
+                        count += 1
+                    }
+                    try await client.eventually("\(count) run", "select count(*) = \(count) from hark.tasks where state = 'running'")
+                }
+                gate.open()
+            } catch {
+                for worker in workers { worker.worker.abandon() }
+                throw error
+            }
+            for worker in workers { try await worker.drain() }
+        }
+    }
+
     @Test("workers that share some queues, and some buckets, miss nothing between them")
     func mixed() async throws {
         try await withDatabase { database, client in
@@ -175,6 +205,10 @@ struct SleepersTests {
                 for _ in 1...400 {
                     for _ in 1...(Int.random(in: 0...9, using: &random) == 0 ? 5 : 1) {
                         try await client.enqueue("noop", "[]", "queue", "'\(["default", "a", "b", stranger].randomElement(using: &random)!)'")
+                    }
+                    // The last one for a while is what is missed if anything is.
+                    if Bool.random(using: &random) {
+                        try await client.eventually("all of them are done", "select not exists (select from hark.tasks where state <> 'completed')")
                     }
                     try await Task.sleep(for: .microseconds(Int.random(in: 0...15_000, using: &random)))
                 }

@@ -1,7 +1,7 @@
 -- Do others still see to these queues? Called by a reserve, or a worker that stands by, at its polls.
 --
 -- $1 int4    worker's id
--- $2 text[]  its queues
+-- $2 text[]  the queues for which it sleeps
 -- $3 bool    it stands by: who has SLEEP must be a worker that is heard of
 --
 -- Returns one row, guarded.

@@ -250,7 +250,8 @@ struct WorkerState {
             if wasThere { queues[index].ring(at: now) }
         }
         (isGuard, isReserve, standsBy, mustTakeOver) = (false, false, false, false)
-        if !leftQueues.isEmpty { handOver(leftQueues) }
+        // The locks went with the old session, and nobody was told.
+        if wasThere { handOver(Set(leftQueues + queues.map(\.settings.name)).sorted()) }
         leftQueues = []
         if renewed { for lease in leases.open { stop(lease, .lost, now) } }
         setListener(work.isUp ? .listening(since: now) : listener)
@@ -306,10 +307,10 @@ struct WorkerState {
         removeQueuesThatAreOver()
         nextUpkeep = now
         // Our row in hark.workers, the LISTENs and the locks of the doorbell are made with the signal connection.
+        if isAnotherWorker { leftQueues += old.queues.map(\.name) }
         if isAnotherWorker, signal.isUp, phase != .leaving {
             signal.isUp = false
             isRelistening = true
-            leftQueues = old.queues.map(\.name)
             actions.append(.drop(.signal, reason: "the configuration has changed"))
         }
     }
