@@ -9,7 +9,7 @@ from bench.report import Part, Target, disturbance, spread
 
 def run(bench):
     # Many and short: the disk and the neighbours of a virtual machine change their pace within seconds.
-    seconds, repetitions = (1, 1) if bench.quick else (1, max(bench.repetitions, 25))
+    seconds, repetitions = (1, 1) if bench.quick else (1, max(bench.repetitions, 15))
     part = Part(
         "insert.clients", "INSERT: one row a transaction, while the workers are busy",
         f"Rows a second, min / median / max of {repetitions} runs of {seconds} s, with pgbench and prepared statements; the ratios are medians of those of each repetition.",

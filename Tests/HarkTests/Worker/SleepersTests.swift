@@ -202,7 +202,7 @@ struct SleepersTests {
                 try await workers[0].asleep(times: workers.count)
                 try await client.eventually("their early looks are over", "select bool_and(beat_at >= started_at + interval '1500 ms') from hark.workers")
                 var random = SplitMix64(seed: 5)
-                for _ in 1...400 {
+                for _ in 1...150 {
                     for _ in 1...(Int.random(in: 0...9, using: &random) == 0 ? 5 : 1) {
                         try await client.enqueue("noop", "[]", "queue", "'\(["default", "a", "b", stranger].randomElement(using: &random)!)'")
                     }

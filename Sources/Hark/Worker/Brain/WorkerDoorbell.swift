@@ -13,6 +13,7 @@ extension WorkerState {
         if case .polling(_, let why) = listener, work.isUp, quiet || why != Self.notQuiet { setListener(.listening(since: now)) }
         // What a reserve would find its guard will.
         if isReserve {
+            unquiet = nil
             if !settings.untilEmpty { for index in queues.indices { queues[index].leaveTimeToGuard(at: now) } }
             return
         }
