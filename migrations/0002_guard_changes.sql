@@ -17,8 +17,9 @@
 -- mistakes and not against malice; who may update tasks at all is a matter of grants.
 --
 -- The triggers' WHEN clauses spare the statements of a worker the function call. They are as short as can be, since PostgreSQL
--- reads and plans each anew for each statement; the rest of a condition stands in the function. The functions are SECURITY DEFINER because a row that crosses is deleted here and inserted there,
--- which whoever may update its state need not be allowed to do.
+-- reads and plans each anew for each statement; the rest of a condition stands in the function. The functions are SECURITY
+-- DEFINER because a row that crosses is deleted here and inserted there, which whoever may update its state need not be allowed
+-- to do.
 
 create function hark.guard_change() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -41,8 +41,9 @@
 --   takes RESERVE and then tries GUARD, the guard gives GUARD back and then tries RESERVE.
 --
 --   Standing by. Whose queues are not all guarded by one other, and who finds SLEEP taken in a bucket, takes STANDBY there. Who
---   gives SLEEP back calls one that stands by for each queue, which looks and tries again; a call is a duty, too: who cannot take
---   SLEEP after all (it becomes a reserve, fills up, leaves) calls the next. Neither misses the other: the one takes STANDBY and then tries SLEEP, the other gives SLEEP back and then tries STANDBY.
+--   gives SLEEP back calls one that stands by for each queue, which looks and tries again. A call is a duty, too: who cannot take
+--   SLEEP after all (it becomes a reserve, fills up, leaves) calls the next. Neither misses the other: the one takes STANDBY and
+--   then tries SLEEP, the other gives SLEEP back and then tries STANDBY.
 --   SLEEPER, with the number of worker and bucket, tells who is asleep in a bucket, for those who ring a worker by its number.
 --
 -- A guard that is killed is missed by its reserves, and a holder of SLEEP by those who stand by, at their next poll. One that is
@@ -86,13 +87,12 @@ create function hark.bucket(queue text) returns integer language sql immutable p
 create function hark.is_taken(class integer, key integer) returns boolean language sql as
   'select case when pg_try_advisory_lock_shared(class, key) then not pg_advisory_unlock_shared(class, key) else true end';
 
--- The same, as what it is for a trigger that asks for nothing else.
-create function hark.nobody_sleeps(bucket integer) returns boolean language sql as
-  'select pg_try_advisory_lock_shared(hark.sleep_class(), bucket) and pg_advisory_unlock_shared(hark.sleep_class(), bucket)';
-
--- Makes sure, to the end of the transaction, that a worker which is about to sleep will look again.
-create function hark.take_silent(bucket integer) returns boolean language sql as
-  'select pg_try_advisory_xact_lock_shared(hark.silent_class(), bucket)';
+-- 1 and 2 of a transaction that makes a task of this queue ready: nobody sleeps, and who is about to will look again when it has
+-- ended. Else it has to ring.
+create function hark.may_be_silent(queue text) returns boolean language sql as $$
+  select pg_try_advisory_xact_lock_shared(hark.silent_class(), hark.bucket(queue))
+    and pg_try_advisory_lock_shared(hark.sleep_class(), hark.bucket(queue)) and pg_advisory_unlock_shared(hark.sleep_class(), hark.bucket(queue))
+$$;
 
 -- Whether to ring, on channel hark_bell_<bucket> with the queue as payload, for a row that has come or was put here.
 --
@@ -100,15 +100,13 @@ create function hark.take_silent(bucket integer) returns boolean language sql as
 -- have: a sleeper must set its timer anew. Later ones they find by themselves.
 create function hark.bell() returns trigger language plpgsql as $$
 begin
-  if NEW.state = 'ready' and current_setting('hark.bell', true) is distinct from 'off'
-    and hark.take_silent(hark.bucket(NEW.queue)) and hark.nobody_sleeps(hark.bucket(NEW.queue))
-  then
+  if NEW.state = 'ready' and current_setting('hark.bell', true) is distinct from 'off' and hark.may_be_silent(NEW.queue) then
     return null;
   end if;
   if current_setting('hark.bell', true) is distinct from 'off'
     and (NEW.state = 'ready'
       or NEW.state = 'scheduled' and NEW.run_at < now() + interval '1 minute'
-        and not (hark.take_silent(hark.bucket(NEW.queue)) and hark.nobody_sleeps(hark.bucket(NEW.queue))))
+        and not hark.may_be_silent(NEW.queue))
   then
     perform pg_notify('hark_bell_' || hark.bucket(NEW.queue), NEW.queue);
   end if;
@@ -125,7 +123,7 @@ begin
       or NEW.state = 'scheduled' and NEW.run_at < now() + interval '1 minute'
         and (OLD.state <> 'scheduled' or NEW.run_at < OLD.run_at or NEW.queue <> OLD.queue))
     and current_setting('hark.bell', true) is distinct from 'off'
-    and not (hark.take_silent(hark.bucket(NEW.queue)) and hark.nobody_sleeps(hark.bucket(NEW.queue)))
+    and not hark.may_be_silent(NEW.queue)
   then
     perform pg_notify('hark_bell_' || hark.bucket(NEW.queue), NEW.queue);
   end if;

@@ -14,6 +14,7 @@ struct Store: Sendable {
         /// By function and by queue: `max_attempts`, `timeout` in seconds; JSON objects.
         var functionPolicies: [UInt8]
         var queuePolicies: [UInt8]
+        /// One of them says something. Else `claim_lane.sql` may claim.
         var hasPolicies = true
         /// Until when, by the server's clock, nobody takes its row away; nil: not known. Seconds since 1970.
         var sureUntil: Double?

@@ -268,6 +268,18 @@ struct WorkerStateTests {
         #expect(hands.doorbell == ["wakes", "hands over"])
     }
 
+    @Test("the locks of a sleeper go with its session, so when it is back it tells those who relied on it")
+    func isBack() {
+        var hands = Hands(connects: false)
+        hands.run(for: .seconds(2))
+        #expect(hands.isAsleep)
+        hands.forget()
+        hands.tell(.disconnected(.signal, reason: "cut"))
+        #expect(hands.doorbell.isEmpty)
+        hands.tell(.joined(worker: 1, renewed: false))
+        #expect(hands.doorbell.first == "hands over")
+    }
+
     @Test("a worker that is full when a task will be due within a minute passes that on, once")
     func passesOnTime() {
         var hands = Hands(slots: 1)

@@ -120,6 +120,43 @@ struct MirrorTests {
         }
     }
 
+    @Test("the claim of one lane takes what any claim takes, and nothing once the worker's row may be gone")
+    func oneLane() async throws {
+        try await withDatabase { database, client in
+            let worker = try await database.connect(options: ConnectionOptions(setup: SessionSetup.work))
+            try await client.script(
+                """
+                insert into hark.workers (name) values ('w');
+                insert into hark.tasks (function, args) select 'f', '[1]' from generate_series(1, 2);
+                insert into hark.tasks (function, max_attempts, timeout) values ('f', 3, '5 seconds');
+                insert into hark.tasks (function, priority) values ('f', 1);
+                insert into hark.tasks (function, queue) values ('f', 'other')
+                """)
+            let beat = try #require(try await worker.execute(SQL.beat, [.int32(1), .text("working"), .text("listening"), .int32(0)]).first)
+            let sureUntil = try beat.double("sure_until")
+            #expect(try await client.value("select (to_timestamp(\(sureUntil)) - beat_at between hark.grace() - interval '1 ms' and hark.grace() + interval '1 ms')::text from hark.workers") == "true")
+            func lane(from mark: Int64 = 0, room: Int32 = 10, until: Double) async throws -> [ClaimedTask] {
+                try await worker.execute(SQL.claimLane, [.text("default"), .int16(0), .int64(mark), .int32(room), .int32(1), .int64(5), .float8(until)])
+                    .map { try ClaimedTask($0, token: 5) }
+            }
+            let late = try await lane(until: sureUntil - 3_600)
+            #expect(late.isEmpty)
+            let one = try await lane(room: 1, until: sureUntil + 3_600)
+            #expect(one.map(\.id) == [1])
+            let behind = try await lane(from: 3, until: sureUntil + 3_600)
+            #expect(behind.map(\.id) == [3] && behind[0].maxAttempts == 3 && behind[0].timeout == .seconds(5))
+            let any = try await worker.execute(
+                SQL.claim,
+                [.textArray(["default"]), .int32Array([10]), .int32Array([1]), .int32Array([1]), .int16Array([0]), .int64Array([0]), .int32(1), .int64(5), .null, .null]
+            ).map { try ClaimedTask($0, token: 5) }
+            // The same but for what is each task's own.
+            #expect(any.map(\.id) == [2] && any[0].maxAttempts == one[0].maxAttempts && any[0].attempt == one[0].attempt && any[0].timeout == one[0].timeout)
+            #expect(any[0].args == one[0].args && any[0].queue == one[0].queue && any[0].priority == one[0].priority && any[0].function == one[0].function)
+            #expect(try await client.value("select bool_and(worker_id = 1 and token = 5 and started_at is not null)::text from hark.tasks where state = 'running'") == "true")
+            await worker.close()
+        }
+    }
+
     @Test("a worker beats at least as often as the grace after which it may count as dead")
     func beats() async throws {
         try await withDatabase { _, client in

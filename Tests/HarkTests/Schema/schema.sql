@@ -118,15 +118,13 @@ CREATE FUNCTION hark.bell() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 begin
-  if NEW.state = 'ready' and current_setting('hark.bell', true) is distinct from 'off'
-    and hark.take_silent(hark.bucket(NEW.queue)) and hark.nobody_sleeps(hark.bucket(NEW.queue))
-  then
+  if NEW.state = 'ready' and current_setting('hark.bell', true) is distinct from 'off' and hark.may_be_silent(NEW.queue) then
     return null;
   end if;
   if current_setting('hark.bell', true) is distinct from 'off'
     and (NEW.state = 'ready'
       or NEW.state = 'scheduled' and NEW.run_at < now() + interval '1 minute'
-        and not (hark.take_silent(hark.bucket(NEW.queue)) and hark.nobody_sleeps(hark.bucket(NEW.queue))))
+        and not hark.may_be_silent(NEW.queue))
   then
     perform pg_notify('hark_bell_' || hark.bucket(NEW.queue), NEW.queue);
   end if;
@@ -146,7 +144,7 @@ begin
       or NEW.state = 'scheduled' and NEW.run_at < now() + interval '1 minute'
         and (OLD.state <> 'scheduled' or NEW.run_at < OLD.run_at or NEW.queue <> OLD.queue))
     and current_setting('hark.bell', true) is distinct from 'off'
-    and not (hark.take_silent(hark.bucket(NEW.queue)) and hark.nobody_sleeps(hark.bucket(NEW.queue)))
+    and not hark.may_be_silent(NEW.queue)
   then
     perform pg_notify('hark_bell_' || hark.bucket(NEW.queue), NEW.queue);
   end if;
@@ -592,12 +590,15 @@ CREATE FUNCTION hark.lost_after() RETURNS interval
 
 
 --
--- Name: nobody_sleeps(integer); Type: FUNCTION; Schema: hark; Owner: -
+-- Name: may_be_silent(text); Type: FUNCTION; Schema: hark; Owner: -
 --
 
-CREATE FUNCTION hark.nobody_sleeps(bucket integer) RETURNS boolean
+CREATE FUNCTION hark.may_be_silent(queue text) RETURNS boolean
     LANGUAGE sql
-    AS $$select pg_try_advisory_lock_shared(hark.sleep_class(), bucket) and pg_advisory_unlock_shared(hark.sleep_class(), bucket)$$;
+    AS $$
+  select pg_try_advisory_xact_lock_shared(hark.silent_class(), hark.bucket(queue))
+    and pg_try_advisory_lock_shared(hark.sleep_class(), hark.bucket(queue)) and pg_advisory_unlock_shared(hark.sleep_class(), hark.bucket(queue))
+$$;
 
 
 --
@@ -837,15 +838,6 @@ CREATE FUNCTION hark.sleeper_class() RETURNS integer
 CREATE FUNCTION hark.standby_class() RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$select 1120659847$$;
-
-
---
--- Name: take_silent(integer); Type: FUNCTION; Schema: hark; Owner: -
---
-
-CREATE FUNCTION hark.take_silent(bucket integer) RETURNS boolean
-    LANGUAGE sql
-    AS $$select pg_try_advisory_xact_lock_shared(hark.silent_class(), bucket)$$;
 
 
 --

@@ -161,18 +161,11 @@ struct SleepersTests {
     @Test("who is called and fills up calls the next that stands by", arguments: 1...3)
     func calledAndFull(_ together: Int) async throws {
         let gate = Gate()
+        let sets = ["x", "y", "z"].map { [QueueSettings(name: "default", slots: 1), QueueSettings(name: $0, slots: 1)] }
         try await withDatabase { database, client in
-            let told = Events<TelemetryEvent>()
-            let workers = ["x", "y", "z"].map { own in
-                TestWorker(
-                    database.conninfo, queues: [QueueSettings(name: "default", slots: 1), QueueSettings(name: own, slots: 1)], name: own, told: told,
-                    more: { $0.add("wait") { (_: TaskContext) in await gate.pass() } })
-            }
-            do {
-                try await workers[0].asleep(times: 3)
-                try await client.eventually("their early looks are over", "select bool_and(beat_at >= started_at + interval '1500 ms') from hark.workers")
+            try await withIdle(sets, database, client, more: { $0.add("wait") { (_: TaskContext) in await gate.pass() } }) { _ in
                 var count = 0
-                for _ in 1...3 {
+                while count < 3 {
                     for _ in 0..<min(together, 3 - count) {
                         try await client.enqueue("wait")
                         count += 1
@@ -180,11 +173,7 @@ struct SleepersTests {
                     try await client.eventually("\(count) run", "select count(*) = \(count) from hark.tasks where state = 'running'")
                 }
                 gate.open()
-            } catch {
-                for worker in workers { worker.worker.abandon() }
-                throw error
             }
-            for worker in workers { try await worker.drain() }
         }
     }
 
@@ -193,14 +182,8 @@ struct SleepersTests {
         try await withDatabase { database, client in
             let stranger = try #require(
                 try await client.value("select 'q' || i from generate_series(1, 5000) i where hark.bucket('q' || i) = hark.bucket('default') limit 1"))
-            let told = Events<TelemetryEvent>()
             let sets = [["default", "a"], ["default", "b"], ["default"], [stranger], ["a", "b", stranger], ["default"]]
-            let workers = sets.enumerated().map { number, queues in
-                TestWorker(database.conninfo, queues: queues.map { QueueSettings(name: $0, slots: 2) }, name: "worker \(number)", told: told)
-            }
-            do {
-                try await workers[0].asleep(times: workers.count)
-                try await client.eventually("their early looks are over", "select bool_and(beat_at >= started_at + interval '1500 ms') from hark.workers")
+            try await withIdle(sets.map { $0.map { QueueSettings(name: $0, slots: 2) } }, database, client) { _ in
                 var random = SplitMix64(seed: 5)
                 for _ in 1...150 {
                     for _ in 1...(Int.random(in: 0...9, using: &random) == 0 ? 5 : 1) {
@@ -213,11 +196,7 @@ struct SleepersTests {
                     try await Task.sleep(for: .microseconds(Int.random(in: 0...15_000, using: &random)))
                 }
                 try await client.eventually("all of them are done", "select not exists (select from hark.tasks where state <> 'completed')")
-            } catch {
-                for worker in workers { worker.worker.abandon() }
-                throw error
             }
-            for worker in workers { try await worker.drain() }
         }
     }
 
@@ -305,13 +284,7 @@ private func withSleepers(
     _ body: ([TestWorker], Events<PQ.Notification>, Connection) async throws -> Void
 ) async throws {
     try await withDatabase { database, client in
-        let told = Events<TelemetryEvent>()
-        let workers = (0..<count).map {
-            TestWorker(database.conninfo, queues: [QueueSettings(name: "default", slots: slots)], name: "sleeper \($0)", told: told, more: more)
-        }
-        do {
-            try await workers[0].asleep(times: count)
-            try await client.eventually("the looks of workers that have just started are over", "select bool_and(beat_at >= started_at + interval '1500 ms') from hark.workers")
+        try await withIdle(Array(repeating: [QueueSettings(name: "default", slots: slots)], count: count), database, client, more: more) { workers in
             // They went to sleep before they knew of each other, so some stand by that will be reserves.
             while try await locks("reserve", client) != "\(count - 1)" {
                 try await workers[0].written(try await client.enqueue("noop"))
@@ -324,13 +297,27 @@ private func withSleepers(
             try await observer.script((channels + [Channel.bell(try await bucket(of: "default", client))]).map { "listen \($0)" }.joined(separator: "; "))
             try await body(workers, bells, client)
             await observer.close()
-        } catch {
-            for worker in workers { worker.worker.abandon() }
-            throw error
         }
-        // One of them may have ended before.
-        for worker in workers { try await worker.drain() }
     }
+}
+
+/// Workers with these queues that have nothing to do, and tell one record. When the body ends they are drained, but for those that have
+/// ended before.
+private func withIdle(
+    _ sets: [[QueueSettings]], _ database: TestDatabase, _ client: Connection, more: @escaping (inout Functions) -> Void = { _ in },
+    _ body: ([TestWorker]) async throws -> Void
+) async throws {
+    let told = Events<TelemetryEvent>()
+    let workers = sets.enumerated().map { TestWorker(database.conninfo, queues: $0.element, name: "worker \($0.offset)", told: told, more: more) }
+    do {
+        try await workers[0].asleep(times: workers.count)
+        try await client.eventually("the looks of workers that have just started are over", "select bool_and(beat_at >= started_at + interval '1500 ms') from hark.workers")
+        try await body(workers)
+    } catch {
+        for worker in workers { worker.worker.abandon() }
+        throw error
+    }
+    for worker in workers { try await worker.drain() }
 }
 
 private func bucket(of queue: String, _ connection: Connection) async throws -> Int {

@@ -1,5 +1,5 @@
--- Claims ready tasks of one lane: what claim.sql does, for the usual case. For a single task that costs a tenth less of what is
--- between its INSERT and its function.
+-- Claims ready tasks of one lane: what claim.sql does, for the usual case, without arrays, policies and the look at hark.workers. A
+-- sleeper that was rung for one task waits for this (Documentation/Performance.md).
 --
 -- $1 text    queue
 -- $2 int2    priority

@@ -1,5 +1,5 @@
-/// The doorbell: who sleeps for which queues, as a guard, as a reserve or standing by, and what is passed on. The proof that no task can slip through
-/// is in `migrations/0003_create_doorbell.sql`.
+/// The doorbell: who sleeps for which queues, as a guard, as a reserve or standing by, and what is passed on. The proof that no task can
+/// slip through is in `migrations/0003_create_doorbell.sql`.
 extension WorkerState {
     // MARK: - What an event changes
 
