@@ -237,14 +237,14 @@ struct WorkerStateTests {
     }
 
     /// The guard gave up between the two: the notification overtakes the answer, since libpq hands out notifications first.
-    @Test("a reserve that is called before it hears that it is one takes over")
-    func calledEarly() {
+    @Test("who is called before it hears that it sleeps on others takes over", arguments: [true, false])
+    func calledEarly(standsBy: Bool) {
         var hands = Hands()
-        hands.isReserve = true
+        (hands.isReserve, hands.standsBy) = (!standsBy, standsBy)
         while hands.doorbell.isEmpty { hands.run(for: .milliseconds(1)) }
         hands.tell(.bell(queue: "default"))
         hands.run(for: .milliseconds(1))
-        hands.isReserve = false
+        (hands.isReserve, hands.standsBy) = (false, false)
         hands.run(for: .seconds(1))
         #expect(hands.doorbell == ["arms", "wakes as a guard", "arms as a guard"])
     }

@@ -94,6 +94,34 @@ struct SleepersTests {
         }
     }
 
+    @Test("who becomes a reserve, fills up or leaves calls those who stand by where nobody has SLEEP", arguments: ["arm", "hand_over", "disarm"])
+    func callsOn(_ way: String) async throws {
+        try await withDatabase { database, client in
+            let heard = Events<PQ.Notification>()
+            let standing = try await database.connect(onNotification: { heard.add($0) })
+            let id = try await enter("standing by", queues: "{default,own}", heard: "+ interval '1 hour'", standing)
+            try await standing.script(
+                """
+                listen \(Channel.control(id));
+                select pg_advisory_lock_shared(hark.standby_class(), hark.bucket('default')), pg_advisory_lock(hark.sleeper_class(), hark.sleeper(\(id), hark.bucket('default')))
+                """)
+            let (awake, caller) = (try await database.connect(), try await database.connect())
+            let guardian = try await enter("guard", heard: "+ interval '1 hour'", awake)
+            _ = try await awake.execute(SQL.disarm, [.int32(guardian), .textArray(["default"]), .bool(true)])
+            let own = try await enter("caller", heard: "+ interval '1 hour'", caller)
+            switch way {
+            case "arm":
+                let row = try await caller.execute(SQL.arm, [.int32(own), .textArray(["default"]), .bool(true), .bool(false)]).first
+                #expect(try row?.bool("is_reserve") == true)
+            case "hand_over": _ = try await caller.execute(SQL.handOver, [.int32(own), .textArray(["default"]), .bool(false)])
+            default: _ = try await caller.execute(SQL.disarm, [.int32(own), .textArray(["default"]), .bool(false)])
+            }
+            try await standing.script("select 1")
+            #expect(heard.all.map { "\($0.channel) \($0.payload)" } == ["\(Channel.control(id)) bell default"])
+            for session in [standing, awake, caller] { await session.close() }
+        }
+    }
+
     @Test("whose queues are not all another one's stands by, and starts what that one has left when it wakes up")
     func standsBy() async throws {
         try await withDatabase { database, client in
