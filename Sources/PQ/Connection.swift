@@ -1,16 +1,16 @@
 // A connection to PostgreSQL: an actor on the loop's thread, round one PGconn in non-blocking mode.
 //
 // An actor lets others in at every await. So a caller never talks to libpq: it makes an `Operation`, puts it at the end
-// of `waiting` and suspends once, until the operation is answered. What waits is sent in the order in which it came, when
-// nothing is under way; or, if `options.ahead` says so, a pipeline behind pipelines that are not answered yet, so that
+// of `waiting` and suspends once, until the operation is answered; or it is on the loop and leaves a closure to be called
+// then, which saves it a task and two turns of the loop. What waits is sent in the order in which it came, when nothing is under way; or, if `options.ahead` says so, a pipeline behind pipelines that are not answered yet, so that
 // the server need not wait for us when it is done with one. Sending only fills libpq's buffer and flushes what the socket
 // takes; the rest goes when the loop says that there is room. Answers come in the order of sending: they are those of
 // the first of `sent`.
 //
 // One watch lives as long as the connection. Whenever the socket is readable, everything that libpq can make of it is
 // taken: notifications first, then results of the current operation, then notifications again, because libpq reads
-// both in one go and stops parsing at the end of a result. So a notification that came with an answer is delivered
-// before the caller sees that answer, and one that comes while nobody asks is delivered at once. While a flush is
+// both in one go and stops parsing at the end of a result. Callers are told last. So a notification that came with an answer
+// is delivered before the caller sees that answer, and one that comes while nobody asks is delivered at once. While a flush is
 // unfinished the watch is for writing as well, and reading goes on: server and client would else wait for each other.
 //
 // Everything but scripts and COPY runs in libpq's pipeline mode, a single statement too: preparing it and running it is
@@ -53,6 +53,8 @@ public actor Connection {
     /// Not answered to the end. More than one only if all are pipelines.
     private var sent: [Operation] = []
     private var waiting: [Operation] = []
+    /// Answered to the end; who asked is told when all that has come is taken.
+    private var answered: [Operation] = []
     private var prepared = PreparedStatements()
     /// The rest of a COPY that is being sent.
     private var copySource: (() -> [UInt8]?)?
@@ -153,6 +155,19 @@ public actor Connection {
         return try await perform(.pipeline(groups)).grouped()
     }
 
+    /// The same for a caller on the loop that has something to do meanwhile: what the socket takes is sent before this returns.
+    /// - Parameter answered: called on the loop, once, after this has returned.
+    public func pipeline(_ groups: [[Query]], answered: @escaping @Sendable (Result<[[Result<Rows, PostgresError>]], PostgresError>) -> Void) {
+        let operation = Operation(.pipeline(groups))
+        operation.onEnd { [loop] operation, error in
+            guard let error else { return answered(.success(operation.grouped())) }
+            // It may have been lost in the middle of something, even of this call.
+            let failure = error as? PostgresError ?? .lost("\(error)")
+            loop.run { answered(.failure(failure)) }
+        }
+        do { try add(operation) } catch { operation.end(error) }
+    }
+
     /// Runs `COPY ... FROM STDIN` with `data`, which may be cut into chunks anywhere.
     ///
     /// The chunks are asked for on the loop's thread while they are sent, so producing one must not block. If the server
@@ -185,22 +200,29 @@ public actor Connection {
     // MARK: The queue
 
     private func perform(_ work: Operation.Work) async throws -> Operation {
-        guard handle != nil else { throw closedBecause }
-        try check(work)
         let operation = Operation(work)
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-                guard !Task.isCancelled else { return continuation.resume(throwing: CancellationError()) }
-                // Again, in case that there was a suspension on the way: whoever waits in a closed connection waits for ever.
-                guard handle != nil else { return continuation.resume(throwing: closedBecause) }
-                operation.continuation = continuation
-                waiting.append(operation)
-                sendNext()
+                operation.onEnd { _, error in
+                    if let error { continuation.resume(throwing: error) } else { continuation.resume() }
+                }
+                do {
+                    if Task.isCancelled { throw CancellationError() }
+                    try add(operation)
+                } catch { operation.end(error) }
             }
         } onCancel: {
             loop.run { self.assumeIsolated { $0.drop(operation) } }
         }
         return operation
+    }
+
+    private func add(_ operation: Operation) throws(PostgresError) {
+        // Whoever waits in a closed connection waits for ever.
+        guard handle != nil else { throw closedBecause }
+        try check(operation.work)
+        waiting.append(operation)
+        sendNext()
     }
 
     /// What libpq would refuse in the middle of a pipeline, where nothing can be taken back.
@@ -216,7 +238,7 @@ public actor Connection {
     private func drop(_ operation: Operation) {
         guard let place = waiting.firstIndex(where: { $0 === operation }) else { return }
         waiting.remove(at: place)
-        operation.continuation.take()?.resume(throwing: CancellationError())
+        operation.end(CancellationError())
     }
 
     private func sendNext() {
@@ -234,8 +256,12 @@ public actor Connection {
 
     private func finish(_ operation: Operation) {
         sent.removeFirst()
-        operation.continuation.take()?.resume()
+        answered.append(operation)
         sendNext()
+    }
+
+    private func tellAnswered() {
+        while !answered.isEmpty { answered.removeFirst().end() }
     }
 
     // MARK: Sending
@@ -335,6 +361,7 @@ public actor Connection {
 
     private func socketIsReady(_ interest: Interest) {
         guard let handle else { return }
+        defer { tellAnswered() }
         if watchesWriting && interest.contains(.write) {
             flush()
             if !watchesWriting { continueCopy() }
@@ -386,7 +413,7 @@ public actor Connection {
         closedBecause = sent.first?.lastWords ?? reason
         let callers = sent + waiting
         (self.handle, watch, sent, waiting, copySource) = (nil, nil, [], [], nil)
-        for operation in callers { operation.continuation.take()?.resume(throwing: closedBecause) }
+        for operation in callers { operation.end(closedBecause) }
         onClosed.take()?(closedBecause)
     }
 }

@@ -20,7 +20,8 @@ final class Operation: @unchecked Sendable {
     typealias Answer = Result<Rows, PostgresError>
 
     let work: Work
-    var continuation: CheckedContinuation<Void, any Error>?
+    /// Who asked for it is told once, without an error when it was answered to the end.
+    private var onEnd: ((Operation, (any Error)?) -> Void)?
 
     private var steps: [Step] = []
     private var next = 0
@@ -33,6 +34,10 @@ final class Operation: @unchecked Sendable {
     private(set) var rows: Rows?
 
     init(_ work: Work) { self.work = work }
+
+    func onEnd(_ body: @escaping (Operation, (any Error)?) -> Void) { onEnd = body }
+
+    func end(_ error: (any Error)? = nil) { onEnd.take()?(self, error) }
 
     var isPipeline: Bool { if case .pipeline = work { true } else { false } }
 

@@ -242,6 +242,38 @@ struct CommandTests {
         await #expect(throws: PostgresError.self) { try await gate.open() }
     }
 
+    @Test("a caller on the loop is called with the answers, in order, and with the error when the connection is lost or closed; never before its call returns")
+    func called() async throws {
+        let connection = try await connect()
+        let said = Events<String>()
+        let ask = { @Sendable (sql: String) in
+            connection.assumeIsolated { connection in
+                connection.pipeline([[Query(sql)], [Query("select 'last'")]]) { answers in
+                    do {
+                        let rows = try answers.get().map { group in try group.map { try $0.get()[0].string(0) } }
+                        said.add("\(rows)")
+                    } catch {
+                        said.add((error as? PostgresError)?.isConnectionLost == true ? "lost" : (error as? PostgresError)?.sqlState ?? "\(error)")
+                    }
+                }
+                said.add("asked")
+            }
+        }
+        testLoop.run { ask("select 'first'") }
+        try await said.wait(count: 2, "the answers")
+        testLoop.run { ask("select 1/0") }
+        try await said.wait(count: 4, "the error")
+        let gate = try await Gate(connection)
+        testLoop.run { ask("select 'waits'") }
+        try await said.wait(count: 5, "the one who waits")
+        await connection.close()
+        try await said.wait(count: 6, "the end")
+        testLoop.run { ask("select 'too late'") }
+        try await said.wait(count: 8, "the one who came too late")
+        #expect(said.all == ["asked", #"[["first"], ["last"]]"#, "asked", "22012", "asked", "lost", "asked", "lost"])
+        await #expect(throws: PostgresError.self) { try await gate.open() }
+    }
+
     @Test("COPY takes 100,000 rows, in chunks cut anywhere")
     func copy() async throws {
         let connection = try await connect()

@@ -30,34 +30,49 @@ struct Store: Sendable {
     /// So many scheduled tasks of a queue become ready in one round trip.
     private static let promotedPerTrip: Int32 = 1_000
 
-    private typealias Step = (query: Query, take: (Rows, inout TripResult) throws -> Void)
+    private typealias Step = (query: Query, take: @Sendable (Rows, inout TripResult) throws -> Void)
 
-    nonisolated(nonsending) func perform(_ trip: Trip) async throws -> TripResult {
+    private static let nothing: @Sendable (Rows, inout TripResult) throws -> Void = { _, _ in }
+
+    /// Called on the connection's loop; what the socket takes is sent before this returns.
+    /// - Parameter done: called on the loop, once, after this has returned.
+    func perform(_ trip: Trip, _ done: @escaping @Sendable (Result<TripResult, any Error>) -> Void) {
         let began = EventLoop.now
         var groups: [[Step]] = []
-        if let beat = trip.beat { groups.append([(Store.beat(beat, of: worker.id), { _, _ in })]) }
+        if let beat = trip.beat { groups.append([(Store.beat(beat, of: worker.id), Self.nothing)]) }
         let steps = steps(of: trip)
         if !steps.isEmpty { groups.append(steps) }
-        if isPooled { groups = groups.map { [(Query(SQL.settings), { _, _ in })] + $0 } }
-        let answers = try await connection.pipeline(groups.map { $0.map(\.query) })
+        if isPooled { groups = groups.map { [(Query(SQL.settings), Self.nothing)] + $0 } }
+        let asked = groups
+        connection.assumeIsolated { connection in
+            connection.pipeline(asked.map { $0.map(\.query) }) { answers in
+                done(Result {
+                    var result = try Self.result(of: asked, hasBeat: trip.beat != nil, try answers.get())
+                    result.took = EventLoop.now - began
+                    return result
+                })
+            }
+        }
+    }
+
+    private static func result(of groups: [[Step]], hasBeat: Bool, _ answers: [[Result<Rows, PostgresError>]]) throws -> TripResult {
         var result = TripResult()
         // The beat is a transaction of its own: if it fails, the rest may well have been committed.
-        if trip.beat != nil, let rows = try? answers.first?.last?.get() {
+        if hasBeat, let rows = try? answers.first?.last?.get() {
             result.stillRegistered = !rows.isEmpty
             result.sureUntil = try rows.first?.double(1)
         }
-        for (steps, answers) in zip(groups, answers).dropFirst(trip.beat == nil ? 0 : 1) {
+        for (steps, answers) in zip(groups, answers).dropFirst(hasBeat ? 1 : 0) {
             // The first failure is the cause; what follows it was only skipped.
             for (step, answer) in zip(steps, answers) { try step.take(answer.get(), &result) }
         }
-        result.took = EventLoop.now - began
         return result
     }
 
     private func steps(of trip: Trip) -> [Step] {
         var steps: [Step] = []
         if let nonce = trip.proof {
-            steps.append((Query(SQL.notify, [.text(Channel.control(worker.id)), .text("proof \(nonce)")]), { _, _ in }))
+            steps.append((Query(SQL.notify, [.text(Channel.control(worker.id)), .text("proof \(nonce)")]), Self.nothing))
         }
         if !trip.held.isEmpty {
             let claims = byID(trip.held)
@@ -67,7 +82,7 @@ struct Store: Sendable {
         }
         steps += outcomes(trip.writes)
         if let known = trip.known {
-            steps.append((Query(SQL.strays, [.int32(worker.id)] + fence(known)), { _, _ in }))
+            steps.append((Query(SQL.strays, [.int32(worker.id)] + fence(known)), Self.nothing))
         }
         if !trip.rescue.isEmpty {
             steps.append((Query(SQL.rescue, [.int32Array(trip.rescue.map(\.worker)), .boolArray(trip.rescue.map(\.processGone))]), { rows, result in
@@ -77,7 +92,7 @@ struct Store: Sendable {
         if trip.upkeep { steps += upkeep() }
         if trip.sweep {
             if let grace = worker.unknownFunctionGrace {
-                steps.append((Query(SQL.expireBlocked, [.textArray(worker.queues), .float8(grace.seconds)]), { _, _ in }))
+                steps.append((Query(SQL.expireBlocked, [.textArray(worker.queues), .float8(grace.seconds)]), Self.nothing))
             }
             steps.append((Query(SQL.orphans, [.int32(worker.id)]), { rows, result in
                 for row in rows { result.suspects.append(Suspect(worker: try row.int32(0), processGone: true, graceLeft: .zero)) }
@@ -154,7 +169,7 @@ struct Store: Sendable {
         var steps: [Step] = []
         if !worker.functions.isEmpty || !worker.modules.isEmpty {
             let known = [Parameter.textArray(worker.queues), .textArray(worker.functions), .textArray(worker.modules.names)]
-            steps.append((Query(SQL.unblock, known), { _, _ in }))
+            steps.append((Query(SQL.unblock, known), Self.nothing))
         }
         steps.append((Query(SQL.suspects, [.int32(worker.id)]), { rows, result in
             for row in rows {

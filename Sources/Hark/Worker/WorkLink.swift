@@ -29,25 +29,31 @@ actor WorkLink {
         (self.first, loop, self.open) = (first, first.loop, open)
     }
 
-    func perform(_ trip: Trip, for worker: Store.Worker, isPooled: Bool) async throws -> TripResult {
-        guard onFirst > 0 else { return try await performOnFirst(trip, worker, isPooled) }
+    /// Called on the loop; what the socket takes is sent before this returns.
+    /// - Parameter done: called on the loop, once, after this has returned.
+    func perform(_ trip: Trip, for worker: Store.Worker, isPooled: Bool, _ done: @escaping @Sendable (Result<TripResult, any Error>) -> Void) {
+        guard onFirst > 0 else { return performOnFirst(trip, worker, isPooled, done) }
         guard let second, onSecond == 0 else {
             openSecond()
-            return try await performOnFirst(trip, worker, isPooled)
+            return performOnFirst(trip, worker, isPooled, done)
         }
         closing?.cancel()
         onSecond += 1
-        defer {
-            onSecond -= 1
-            closeLater()
+        Store(connection: second, worker: worker, isPooled: isPooled).perform(trip) { result in
+            self.assumeIsolated { link in
+                link.onSecond -= 1
+                link.closeLater()
+            }
+            done(result)
         }
-        return try await Store(connection: second, worker: worker, isPooled: isPooled).perform(trip)
     }
 
-    private func performOnFirst(_ trip: Trip, _ worker: Store.Worker, _ isPooled: Bool) async throws -> TripResult {
+    private func performOnFirst(_ trip: Trip, _ worker: Store.Worker, _ isPooled: Bool, _ done: @escaping @Sendable (Result<TripResult, any Error>) -> Void) {
         onFirst += 1
-        defer { onFirst -= 1 }
-        return try await Store(connection: first, worker: worker, isPooled: isPooled).perform(trip)
+        Store(connection: first, worker: worker, isPooled: isPooled).perform(trip) { result in
+            self.assumeIsolated { $0.onFirst -= 1 }
+            done(result)
+        }
     }
 
     /// Asks the server to stop what it does for us, over connections that may hang like these.

@@ -44,7 +44,6 @@ public actor Worker: Service {
     private var fatal: HarkError?
     private var ending: CheckedContinuation<Void, Never>?
     private var hasEnded = false
-    private var isObeying = false
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
@@ -185,8 +184,6 @@ public actor Worker: Service {
 
     private func tell(_ event: WorkerEvent) {
         guard !hasEnded else { return }
-        // Of an action that failed at once: after the others.
-        if isObeying { return post { $0.tell(event) } }
         let slept = EventLoop.suspended - suspended
         if slept > .milliseconds(500) {
             suspended += slept
@@ -203,9 +200,7 @@ public actor Worker: Service {
     }
 
     private func obey(_ actions: [WorkerAction]) {
-        isObeying = true
         for action in actions { perform(action) }
-        isObeying = false
     }
 
     private func setAlarm() {
@@ -221,8 +216,7 @@ public actor Worker: Service {
         switch action {
         case .connect(let link, let wait): begin { await $0.connect(link, after: wait) }
         case .drop(let link, let reason): begin { await $0.drop(link, reason) }
-        // At once, up to where it waits for the server: what a sleeper was rung for hangs on it.
-        case .trip(let trip): Task.immediate(executorPreference: loop) { await perform(trip) }
+        case .trip(let trip): send(trip)
         case .arm(let queues, let whole, let guards): begin { await $0.arm(queues, whole: whole, guards: guards) }
         case .disarm(let guards): begin { await $0.disarm(guards: guards) }
         case .handOver(let queues, let guards): begin { try? await $0.signal?.handOver(queues, guards: guards) }
@@ -363,24 +357,39 @@ public actor Worker: Service {
         }
     }
 
-    private func perform(_ trip: Trip) async {
-        let link = work
-        if trip.rescue.contains(where: \.processGone) {
-            let ended = await Leftovers.end()
-            if ended > 0 { telemetry(.trouble("\(ended) \(ended == 1 ? "process" : "processes") of a worker that died here still ran, and \(ended == 1 ? "was" : "were") killed")) }
-        }
+    /// At once, since what a sleeper was rung for hangs on it.
+    private func send(_ trip: Trip) {
         // What was dropped meanwhile the brain counts as lost: an answer that comes late is not heard.
-        guard let identity, let link else { return tell(.tripFailed(trip: trip.number, .connectionLost("not connected"))) }
-        do {
-            let result = try await link.perform(trip, for: identity, isPooled: isPooled)
-            if let moment = result.sureUntil, self.identity?.id == identity.id { self.identity?.sureUntil = moment }
-            tell(.tripped(trip: trip.number, result))
-        } catch let error as PostgresError {
-            tell(.tripFailed(trip: trip.number, TripFailure(error)))
+        guard let identity, let link = work else { return post { $0.tell(.tripFailed(trip: trip.number, .connectionLost("not connected"))) } }
+        guard !trip.rescue.contains(where: \.processGone) else {
+            return begin { worker in
+                let ended = await Leftovers.end()
+                if ended > 0 { worker.telemetry(.trouble("\(ended) \(ended == 1 ? "process" : "processes") of a worker that died here still ran, and \(ended == 1 ? "was" : "were") killed")) }
+                worker.send(trip, over: link, as: identity)
+            }
+        }
+        send(trip, over: link, as: identity)
+    }
+
+    private func send(_ trip: Trip, over link: WorkLink, as identity: Store.Worker) {
+        let isPooled = isPooled
+        link.assumeIsolated { link in
+            link.perform(trip, for: identity, isPooled: isPooled) { result in
+                self.assumeIsolated { $0.answered(trip.number, result, over: link, to: identity.id) }
+            }
+        }
+    }
+
+    private func answered(_ trip: Int, _ result: Result<TripResult, any Error>, over link: WorkLink, to id: Int32) {
+        switch result {
+        case .success(let result):
+            if let moment = result.sureUntil, identity?.id == id { identity?.sureUntil = moment }
+            tell(.tripped(trip: trip, result))
+        case .failure(let error as PostgresError):
+            tell(.tripFailed(trip: trip, TripFailure(error)))
             // The server, or a pooler, may have said so on a connection that is still there.
-            if error.isConnectionLost, work === link { await drop(.work, error.description) }
-        } catch {
-            tell(.tripFailed(trip: trip.number, .other("\(error)")))
+            if error.isConnectionLost, work === link { begin { await $0.drop(.work, error.description) } }
+        case .failure(let error): tell(.tripFailed(trip: trip, .other("\(error)")))
         }
     }
 

@@ -144,10 +144,11 @@ struct ReconnectTests {
                 connection: work,
                 worker: Store.Worker(id: me, queues: ["default"], functions: ["noop"], functionPolicies: Array("{}".utf8), queuePolicies: Array("{}".utf8)),
                 isPooled: false)
-            var trip = Trip()
-            trip.beat = Beat(state: "working", listener: "listening", running: 0)
-            trip.look = Look(queues: [QueueLook(queue: "default", full: true, room: 5, lanes: [Lane(priority: 0, mark: 0)])], token: 5)
-            let result = try await store.perform(trip)
+            let look = Look(queues: [QueueLook(queue: "default", full: true, room: 5, lanes: [Lane(priority: 0, mark: 0)])], token: 5)
+            let trip = Trip(beat: Beat(state: "working", listener: "listening", running: 0), look: look)
+            let result = try await withCheckedThrowingContinuation { continuation in
+                testLoop.run { store.perform(trip) { continuation.resume(with: $0) } }
+            }
             #expect(result.stillRegistered == nil)
             #expect(result.claimed.map(\.id) == [id])
             try await client.script("rollback")
