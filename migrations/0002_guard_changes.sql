@@ -13,27 +13,24 @@
 -- with a sentence. A running task that is cancelled keeps its row, and with it its unique_key, until the outcome is
 -- written: a second task of the key must not start beside the first.
 --
--- Workers know what they do: their sessions have `set hark.worker = on` and pass the guards. This is a guard against
--- mistakes and not against malice; who may update tasks at all is a matter of grants.
+-- Workers know what they do: their sessions have `set hark.worker = on`, and what they write breaks no rule. This is a guard
+-- against mistakes and not against malice; who may update tasks at all is a matter of grants.
 --
--- The triggers' WHEN clauses spare the statements of a worker the function call. They are as short as can be, since PostgreSQL
--- reads and plans each anew for each statement; the rest of a condition stands in the function. The functions are SECURITY
--- DEFINER because a row that crosses is deleted here and inserted there, which whoever may update its state need not be allowed
--- to do.
+-- The triggers' WHEN clauses spare the statements of a worker the function call. They are few and short, since PostgreSQL reads and
+-- plans each anew for each statement; the rest of a condition stands in the function. The functions are SECURITY DEFINER because
+-- a row that crosses is deleted here and inserted there, which whoever may update its state need not be allowed to do.
 
 create function hark.guard_change() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  by_hand constant boolean := current_setting('hark.worker', true) is distinct from 'on';
 begin
-  if NEW.state is not distinct from OLD.state and NEW.run_at is not distinct from OLD.run_at
-    and NEW.queue is not distinct from OLD.queue and NEW.priority is not distinct from OLD.priority
-  then
-    return NEW;
-  elsif NEW.state is not distinct from OLD.state then
-    if NEW.state in ('scheduled', 'ready') then
+  if by_hand and NEW.state is not distinct from OLD.state then
+    if NEW.state in ('scheduled', 'ready') and (NEW.run_at, NEW.queue, NEW.priority) is distinct from (OLD.run_at, OLD.queue, OLD.priority) then
       NEW.state := case when NEW.run_at > now() then 'scheduled' else 'ready' end;
     end if;
 
-  elsif OLD.state = 'running' then
+  elsif by_hand and OLD.state = 'running' then
     if NEW.state is distinct from 'cancelled' then
       raise exception 'task % is running: only its worker may make it %', OLD.id, coalesce(NEW.state, 'null')
         using errcode = 'object_not_in_prerequisite_state',
@@ -44,38 +41,54 @@ begin
     NEW.cancel_requested_at := coalesce(OLD.cancel_requested_at, now());
     perform pg_notify('hark_worker_' || OLD.worker_id, 'cancel ' || OLD.id);
 
-  elsif NEW.state = 'cancelled' then
+  elsif by_hand and NEW.state = 'cancelled' then
     NEW.finished_at := now();
     NEW.blocked_by := null;
     NEW.errors := hark.add_error(OLD.errors,
       jsonb_build_object('kind', 'cancelled', 'message', format('cancelled by %s before it ran', session_user)), OLD.attempt::integer, null::text);
 
-  elsif NEW.state = 'ready' then
+  elsif by_hand and NEW.state = 'ready' then
     NEW.run_at := now();
     NEW.blocked_by := null;
 
-  elsif NEW.state = 'scheduled' and NEW.run_at > now() then
+  elsif by_hand and NEW.state = 'scheduled' and NEW.run_at > now() then
     NEW.blocked_by := null;
 
-  elsif NEW.state = 'scheduled' then
+  elsif by_hand and NEW.state = 'scheduled' then
     raise exception 'task % cannot be scheduled for %, which is not in the future', OLD.id, NEW.run_at
       using errcode = 'object_not_in_prerequisite_state', hint = 'Set run_at to a later time, or state = ''ready'' to run it now.';
 
-  else
+  elsif by_hand then
     raise exception 'task % is %: it cannot be made % by hand', OLD.id, OLD.state, coalesce(NEW.state, 'null')
       using errcode = 'object_not_in_prerequisite_state',
         hint = 'By hand a waiting task can be made ready (run now), scheduled (with a later run_at) or cancelled.';
+
+  -- Whoever gives a running task back (retry, snooze, release, block, rescue) after its cancellation was asked for, finishes it: it
+  -- is not run again.
+  elsif OLD.state = 'running' and OLD.cancel_requested_at is not null and NEW.state in ('ready', 'scheduled', 'blocked') then
+    NEW.state := 'cancelled';
+    NEW.finished_at := now();
+    NEW.run_at := OLD.run_at;
+    NEW.blocked_by := null;
+    NEW.attempt := OLD.attempt;
+    NEW.started_at := OLD.started_at;
+    NEW.worker_id := OLD.worker_id;
+    NEW.token := OLD.token;
+    NEW.errors := hark.add_error(NEW.errors, '{"kind": "cancelled", "message": "cancelled on request while it ran"}'::jsonb, OLD.attempt::integer, null::text);
   end if;
 
-  -- A new place in line: workers remember how far they have looked in each lane, and would not look behind that.
-  if NEW.state = 'ready' and (OLD.state <> 'ready' or NEW.queue <> OLD.queue or NEW.priority <> OLD.priority) then
-    NEW.position := nextval('hark.tasks_position_seq');
+  if by_hand then
+    -- A new place in line: workers remember how far they have looked in each lane, and would not look behind that.
+    if NEW.state = 'ready' and (OLD.state <> 'ready' or NEW.queue <> OLD.queue or NEW.priority <> OLD.priority) then
+      NEW.position := nextval('hark.tasks_position_seq');
+    end if;
+    perform hark.obey_rules(NEW);
   end if;
   return NEW;
 end $$;
 
-create trigger guard_change before update of state, run_at, queue, priority on hark.tasks for each row
-  when (current_setting('hark.worker', true) is distinct from 'on')
+create trigger guard_change before update on hark.tasks for each row
+  when (current_setting('hark.worker', true) is distinct from 'on' or OLD.cancel_requested_at is not null)
   execute function hark.guard_change();
 
 create function hark.guard_delete() returns trigger
@@ -90,30 +103,6 @@ create trigger guard_delete before delete on hark.tasks for each row
   when (OLD.state = 'running' and current_setting('hark.worker', true) is distinct from 'on')
   execute function hark.guard_delete();
 
--- Whoever gives a running task back (retry, snooze, release, block, rescue) after its cancellation was asked for,
--- finishes it: it is not run again. Named so that it fires after guard_change.
-create function hark.keep_cancelled() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-begin
-  if (OLD.state = 'running' and NEW.state in ('ready', 'scheduled', 'blocked')) is not true then
-    return NEW;
-  end if;
-  NEW.state := 'cancelled';
-  NEW.finished_at := now();
-  NEW.run_at := OLD.run_at;
-  NEW.blocked_by := null;
-  NEW.attempt := OLD.attempt;
-  NEW.started_at := OLD.started_at;
-  NEW.worker_id := OLD.worker_id;
-  NEW.token := OLD.token;
-  NEW.errors := hark.add_error(NEW.errors, '{"kind": "cancelled", "message": "cancelled on request while it ran"}'::jsonb, OLD.attempt::integer, null::text);
-  return NEW;
-end $$;
-
-create trigger keep_cancelled before update of state on hark.tasks for each row
-  when (OLD.cancel_requested_at is not null)
-  execute function hark.keep_cancelled();
-
 -- Live to finished.
 create function hark.carry_to_finished() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -123,7 +112,7 @@ begin
   return null;
 end $$;
 
-create trigger carry_to_finished after insert or update of state on hark.tasks for each row
+create trigger carry_to_finished after update of state on hark.tasks for each row
   when (NEW.finished_at is not null)
   execute function hark.carry_to_finished();
 
@@ -161,7 +150,7 @@ create trigger carry_to_live after update of state on hark.tasks_finished for ea
   execute function hark.carry_to_live();
 
 -- Whoever may execute a trigger function can put it on a table of his own and feed it rows.
-revoke execute on function hark.guard_change(), hark.keep_cancelled(), hark.carry_to_finished(), hark.carry_to_live() from public;
+revoke execute on function hark.guard_change(), hark.carry_to_finished(), hark.carry_to_live() from public;
 
 -- Locks a task for hark.retry and hark.cancel without ever waiting. Null when it cannot be had; why_not then says why.
 create function hark.try_to_take(task_id bigint, out state text, out unique_key text, out why_not text)

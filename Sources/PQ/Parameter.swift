@@ -60,6 +60,13 @@ struct EncodedParameters {
     private var formats: [CInt] = []
 
     init(_ parameters: [Parameter]) {
+        // A sleeper that was rung sends its claim with nothing in the processor's caches, and each array that grows is felt.
+        let count = parameters.count
+        bytes.reserveCapacity(count * 16)
+        starts.reserveCapacity(count)
+        oids.reserveCapacity(count)
+        lengths.reserveCapacity(count)
+        formats.reserveCapacity(count)
         for parameter in parameters { append(parameter) }
     }
 

@@ -80,7 +80,7 @@ struct Store: Sendable {
                 for row in rows { if let claim = claims[try row.int64(0)] { result.held.insert(claim) } }
             }))
         }
-        steps += outcomes(trip.writes)
+        if !trip.writes.isEmpty { steps += outcomes(trip.writes) }
         if let known = trip.known {
             steps.append((Query(SQL.strays, [.int32(worker.id)] + fence(known)), Self.nothing))
         }

@@ -178,7 +178,7 @@ struct MirrorTests {
 
     /// The states that a task may have by its rule, in order.
     private func ruleWords(_ client: Connection) async throws -> [String] {
-        let listed = try await client.value("select substring(prosrc from 'NEW.state not in .(.*?). then') from pg_proc where proname = 'obey_rules'") ?? ""
+        let listed = try await client.value("select substring(prosrc from 'task.state not in .(.*?). then') from pg_proc where proname = 'obey_rules'") ?? ""
         return listed.matches(of: /\w+/).map { String($0.0) }
     }
 

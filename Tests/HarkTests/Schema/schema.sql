@@ -37,6 +37,183 @@ $$;
 
 
 --
+-- Name: admit_task(); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.admit_task() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if pg_catalog.strpos(pg_catalog.current_setting('search_path'), 'pg_catalog') operator(pg_catalog.=) 0
+    and NEW.state = 'ready' and NEW.run_at = now() and NEW.priority = 0 and NEW.attempt = 0
+    and NEW.max_attempts is null and NEW.timeout is null and NEW.unique_key is null and NEW.blocked_by is null and NEW.finished_at is null
+    and char_length(NEW.queue) between 1 and 100 and char_length(NEW.function) between 1 and 100
+    and jsonb_typeof(NEW.args) in ('array', 'object') and octet_length(NEW.args::text) <= 1048576
+  then
+    return NEW;
+  end if;
+  return hark.admit_unusual_task(NEW);
+end $$;
+
+
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
+-- Name: tasks; Type: TABLE; Schema: hark; Owner: -
+--
+
+CREATE TABLE hark.tasks (
+    id bigint NOT NULL,
+    state text DEFAULT 'ready'::text NOT NULL COLLATE pg_catalog."C",
+    queue text DEFAULT 'default'::text NOT NULL COLLATE pg_catalog."C",
+    function text NOT NULL COLLATE pg_catalog."C",
+    args jsonb DEFAULT '[]'::jsonb NOT NULL,
+    priority smallint DEFAULT 0 NOT NULL,
+    run_at timestamp with time zone DEFAULT now() NOT NULL,
+    attempt smallint DEFAULT 0 NOT NULL,
+    max_attempts smallint,
+    timeout interval,
+    unique_key text COLLATE pg_catalog."C",
+    blocked_by text COLLATE pg_catalog."C",
+    "position" bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    worker_id integer,
+    token bigint,
+    cancel_requested_at timestamp with time zone,
+    result jsonb,
+    errors jsonb
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000', autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='100000', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='50000', autovacuum_vacuum_cost_delay='0', vacuum_truncate=off, toast.vacuum_truncate=off);
+
+
+--
+-- Name: TABLE tasks; Type: COMMENT; Schema: hark; Owner: -
+--
+
+COMMENT ON TABLE hark.tasks IS 'Tasks: insert one and a worker runs it. Finished tasks lie in the child hark.tasks_finished and show here too.';
+
+
+--
+-- Name: COLUMN tasks.state; Type: COMMENT; Schema: hark; Owner: -
+--
+
+COMMENT ON COLUMN hark.tasks.state IS 'scheduled, blocked, ready, running; completed, failed, cancelled';
+
+
+--
+-- Name: COLUMN tasks.function; Type: COMMENT; Schema: hark; Owner: -
+--
+
+COMMENT ON COLUMN hark.tasks.function IS 'the name of what is run';
+
+
+--
+-- Name: COLUMN tasks.args; Type: COMMENT; Schema: hark; Owner: -
+--
+
+COMMENT ON COLUMN hark.tasks.args IS 'arguments: a list or an object, at most 1 MiB';
+
+
+--
+-- Name: COLUMN tasks.priority; Type: COMMENT; Schema: hark; Owner: -
+--
+
+COMMENT ON COLUMN hark.tasks.priority IS '-10 to 10, lower first';
+
+
+--
+-- Name: COLUMN tasks.run_at; Type: COMMENT; Schema: hark; Owner: -
+--
+
+COMMENT ON COLUMN hark.tasks.run_at IS 'not to be run before';
+
+
+--
+-- Name: COLUMN tasks.attempt; Type: COMMENT; Schema: hark; Owner: -
+--
+
+COMMENT ON COLUMN hark.tasks.attempt IS 'how many times it was started, less the attempts given back';
+
+
+--
+-- Name: COLUMN tasks.max_attempts; Type: COMMENT; Schema: hark; Owner: -
+--
+
+COMMENT ON COLUMN hark.tasks.max_attempts IS 'null: as the function, else the queue is configured, else 10; filled in at the claim';
+
+
+--
+-- Name: COLUMN tasks.timeout; Type: COMMENT; Schema: hark; Owner: -
+--
+
+COMMENT ON COLUMN hark.tasks.timeout IS 'null: as the function, else the queue is configured, else none; filled in at the claim';
+
+
+--
+-- Name: COLUMN tasks.unique_key; Type: COMMENT; Schema: hark; Owner: -
+--
+
+COMMENT ON COLUMN hark.tasks.unique_key IS 'at most one unfinished task may have this key';
+
+
+--
+-- Name: COLUMN tasks.blocked_by; Type: COMMENT; Schema: hark; Owner: -
+--
+
+COMMENT ON COLUMN hark.tasks.blocked_by IS 'what a blocked task waits for: function (no worker has it)';
+
+
+--
+-- Name: COLUMN tasks."position"; Type: COMMENT; Schema: hark; Owner: -
+--
+
+COMMENT ON COLUMN hark.tasks."position" IS 'place in line within queue and priority; new whenever the task becomes ready again';
+
+
+--
+-- Name: COLUMN tasks.token; Type: COMMENT; Schema: hark; Owner: -
+--
+
+COMMENT ON COLUMN hark.tasks.token IS 'drawn at random for each claim; (id, token) is the fence for its outcome';
+
+
+--
+-- Name: COLUMN tasks.errors; Type: COMMENT; Schema: hark; Owner: -
+--
+
+COMMENT ON COLUMN hark.tasks.errors IS 'one entry for each attempt that went wrong: at, attempt, worker, kind, message, detail; the last 50';
+
+
+--
+-- Name: admit_unusual_task(hark.tasks); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.admit_unusual_task(task hark.tasks) RETURNS hark.tasks
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  task.queue := coalesce(task.queue, 'default');
+  task.args := coalesce(task.args, '[]');
+  task.priority := coalesce(task.priority, 0);
+  task.run_at := coalesce(task.run_at, now());
+  if task.state = 'ready' and task.run_at > now() then
+    task.state := 'scheduled';
+  end if;
+  perform hark.obey_rules(task);
+  if task.finished_at is not null then
+    insert into hark.tasks_finished select task.*;
+    return null;
+  end if;
+  return task;
+end $$;
+
+
+--
 -- Name: are_answered(integer[]); Type: FUNCTION; Schema: hark; Owner: -
 --
 
@@ -319,17 +496,15 @@ CREATE FUNCTION hark.guard_change() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  by_hand constant boolean := current_setting('hark.worker', true) is distinct from 'on';
 begin
-  if NEW.state is not distinct from OLD.state and NEW.run_at is not distinct from OLD.run_at
-    and NEW.queue is not distinct from OLD.queue and NEW.priority is not distinct from OLD.priority
-  then
-    return NEW;
-  elsif NEW.state is not distinct from OLD.state then
-    if NEW.state in ('scheduled', 'ready') then
+  if by_hand and NEW.state is not distinct from OLD.state then
+    if NEW.state in ('scheduled', 'ready') and (NEW.run_at, NEW.queue, NEW.priority) is distinct from (OLD.run_at, OLD.queue, OLD.priority) then
       NEW.state := case when NEW.run_at > now() then 'scheduled' else 'ready' end;
     end if;
 
-  elsif OLD.state = 'running' then
+  elsif by_hand and OLD.state = 'running' then
     if NEW.state is distinct from 'cancelled' then
       raise exception 'task % is running: only its worker may make it %', OLD.id, coalesce(NEW.state, 'null')
         using errcode = 'object_not_in_prerequisite_state',
@@ -340,32 +515,48 @@ begin
     NEW.cancel_requested_at := coalesce(OLD.cancel_requested_at, now());
     perform pg_notify('hark_worker_' || OLD.worker_id, 'cancel ' || OLD.id);
 
-  elsif NEW.state = 'cancelled' then
+  elsif by_hand and NEW.state = 'cancelled' then
     NEW.finished_at := now();
     NEW.blocked_by := null;
     NEW.errors := hark.add_error(OLD.errors,
       jsonb_build_object('kind', 'cancelled', 'message', format('cancelled by %s before it ran', session_user)), OLD.attempt::integer, null::text);
 
-  elsif NEW.state = 'ready' then
+  elsif by_hand and NEW.state = 'ready' then
     NEW.run_at := now();
     NEW.blocked_by := null;
 
-  elsif NEW.state = 'scheduled' and NEW.run_at > now() then
+  elsif by_hand and NEW.state = 'scheduled' and NEW.run_at > now() then
     NEW.blocked_by := null;
 
-  elsif NEW.state = 'scheduled' then
+  elsif by_hand and NEW.state = 'scheduled' then
     raise exception 'task % cannot be scheduled for %, which is not in the future', OLD.id, NEW.run_at
       using errcode = 'object_not_in_prerequisite_state', hint = 'Set run_at to a later time, or state = ''ready'' to run it now.';
 
-  else
+  elsif by_hand then
     raise exception 'task % is %: it cannot be made % by hand', OLD.id, OLD.state, coalesce(NEW.state, 'null')
       using errcode = 'object_not_in_prerequisite_state',
         hint = 'By hand a waiting task can be made ready (run now), scheduled (with a later run_at) or cancelled.';
+
+  -- Whoever gives a running task back (retry, snooze, release, block, rescue) after its cancellation was asked for, finishes it: it
+  -- is not run again.
+  elsif OLD.state = 'running' and OLD.cancel_requested_at is not null and NEW.state in ('ready', 'scheduled', 'blocked') then
+    NEW.state := 'cancelled';
+    NEW.finished_at := now();
+    NEW.run_at := OLD.run_at;
+    NEW.blocked_by := null;
+    NEW.attempt := OLD.attempt;
+    NEW.started_at := OLD.started_at;
+    NEW.worker_id := OLD.worker_id;
+    NEW.token := OLD.token;
+    NEW.errors := hark.add_error(NEW.errors, '{"kind": "cancelled", "message": "cancelled on request while it ran"}'::jsonb, OLD.attempt::integer, null::text);
   end if;
 
-  -- A new place in line: workers remember how far they have looked in each lane, and would not look behind that.
-  if NEW.state = 'ready' and (OLD.state <> 'ready' or NEW.queue <> OLD.queue or NEW.priority <> OLD.priority) then
-    NEW.position := nextval('hark.tasks_position_seq');
+  if by_hand then
+    -- A new place in line: workers remember how far they have looked in each lane, and would not look behind that.
+    if NEW.state = 'ready' and (OLD.state <> 'ready' or NEW.queue <> OLD.queue or NEW.priority <> OLD.priority) then
+      NEW.position := nextval('hark.tasks_position_seq');
+    end if;
+    perform hark.obey_rules(NEW);
   end if;
   return NEW;
 end $$;
@@ -475,10 +666,6 @@ CREATE FUNCTION hark.is_guarded(worker integer, queues text[]) RETURNS boolean
 $$;
 
 
-SET default_tablespace = '';
-
-SET default_table_access_method = heap;
-
 --
 -- Name: workers; Type: TABLE; Schema: hark; Owner: -
 --
@@ -545,31 +732,6 @@ CREATE FUNCTION hark.is_taken(class integer, key integer) RETURNS boolean
 
 
 --
--- Name: keep_cancelled(); Type: FUNCTION; Schema: hark; Owner: -
---
-
-CREATE FUNCTION hark.keep_cancelled() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  if (OLD.state = 'running' and NEW.state in ('ready', 'scheduled', 'blocked')) is not true then
-    return NEW;
-  end if;
-  NEW.state := 'cancelled';
-  NEW.finished_at := now();
-  NEW.run_at := OLD.run_at;
-  NEW.blocked_by := null;
-  NEW.attempt := OLD.attempt;
-  NEW.started_at := OLD.started_at;
-  NEW.worker_id := OLD.worker_id;
-  NEW.token := OLD.token;
-  NEW.errors := hark.add_error(NEW.errors, '{"kind": "cancelled", "message": "cancelled on request while it ran"}'::jsonb, OLD.attempt::integer, null::text);
-  return NEW;
-end $$;
-
-
---
 -- Name: last_heard_of(hark.workers); Type: FUNCTION; Schema: hark; Owner: -
 --
 
@@ -602,57 +764,34 @@ $$;
 
 
 --
--- Name: obey_rules(); Type: FUNCTION; Schema: hark; Owner: -
+-- Name: obey_rules(hark.tasks); Type: FUNCTION; Schema: hark; Owner: -
 --
 
-CREATE FUNCTION hark.obey_rules() RETURNS trigger
+CREATE FUNCTION hark.obey_rules(task hark.tasks) RETURNS void
     LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  broken text;
-begin
-  -- The usual task, for which a few of the rules are enough: PL/pgSQL looks up each function that an expression names for each
-  -- transaction. (No state but ready, nothing that is null breaks a rule.)
-  if TG_OP = 'INSERT' and NEW.state = 'ready' and NEW.run_at <= now() and isfinite(NEW.run_at) and NEW.priority = 0 and NEW.attempt = 0
-    and NEW.max_attempts is null and NEW.timeout is null and NEW.unique_key is null and NEW.blocked_by is null and NEW.finished_at is null
-    and char_length(NEW.queue) between 1 and 100 and char_length(NEW.function) between 1 and 100
-    and jsonb_typeof(NEW.args) in ('array', 'object') and octet_length(NEW.args::text) <= 1048576
-  then
-    return NEW;
-  end if;
-  if TG_OP = 'INSERT'
-    and (NEW.run_at > now() or NEW.run_at is null or NEW.queue is null or NEW.args is null or NEW.priority is null)
-  then
-    NEW.queue := coalesce(NEW.queue, 'default');
-    NEW.args := coalesce(NEW.args, '[]');
-    NEW.priority := coalesce(NEW.priority, 0);
-    NEW.run_at := coalesce(NEW.run_at, now());
-    if NEW.state = 'ready' and NEW.run_at > now() then
-      NEW.state := 'scheduled';
-    end if;
-  end if;
-  broken := case
-    when NEW.state not in ('ready', 'running', 'scheduled', 'blocked', 'completed', 'failed', 'cancelled') then 'state must be one of Hark''s seven states'
-    when char_length(NEW.queue) not between 1 and 100 then 'queue must have 1 to 100 characters'
-    when char_length(NEW.function) not between 1 and 100 then 'function must have 1 to 100 characters'
-    when jsonb_typeof(NEW.args) not in ('array', 'object') then 'args must be a JSON list or object'
-    when octet_length(NEW.args::text) > 1048576 then 'args must take at most 1 MiB'
-    when NEW.priority not between -10 and 10 then 'priority must be between -10 and 10'
-    when not isfinite(NEW.run_at) then 'run_at must be a finite time'
-    when NEW.attempt < 0 then 'attempt must not be negative'
-    when NEW.max_attempts not between 1 and 1000 then 'max_attempts must be between 1 and 1000'
-    when NEW.timeout <= '0' or NEW.timeout > '1 year' then 'timeout must be longer than zero and at most a year'
-    when char_length(NEW.unique_key) not between 1 and 500 then 'unique_key must have 1 to 500 characters'
-    when (NEW.state = 'blocked') <> (NEW.blocked_by is not null) then 'blocked_by is set exactly while a task is blocked'
-    when NEW.state = 'running' and (NEW.worker_id is null or NEW.token is null) then 'a running task has a worker_id and a token'
-    when (NEW.state in ('completed', 'failed', 'cancelled')) <> (NEW.finished_at is not null) then 'finished_at is set exactly when a task is finished'
+  broken text := case
+    when task.state not in ('ready', 'running', 'scheduled', 'blocked', 'completed', 'failed', 'cancelled') then 'state must be one of Hark''s seven states'
+    when char_length(task.queue) not between 1 and 100 then 'queue must have 1 to 100 characters'
+    when char_length(task.function) not between 1 and 100 then 'function must have 1 to 100 characters'
+    when jsonb_typeof(task.args) not in ('array', 'object') then 'args must be a JSON list or object'
+    when octet_length(task.args::text) > 1048576 then 'args must take at most 1 MiB'
+    when task.priority not between -10 and 10 then 'priority must be between -10 and 10'
+    when not isfinite(task.run_at) then 'run_at must be a finite time'
+    when task.attempt < 0 then 'attempt must not be negative'
+    when task.max_attempts not between 1 and 1000 then 'max_attempts must be between 1 and 1000'
+    when task.timeout <= '0' or task.timeout > '1 year' then 'timeout must be longer than zero and at most a year'
+    when char_length(task.unique_key) not between 1 and 500 then 'unique_key must have 1 to 500 characters'
+    when (task.state = 'blocked') <> (task.blocked_by is not null) then 'blocked_by is set exactly while a task is blocked'
+    when task.state = 'running' and (task.worker_id is null or task.token is null) then 'a running task has a worker_id and a token'
+    when (task.state in ('completed', 'failed', 'cancelled')) <> (task.finished_at is not null) then 'finished_at is set exactly when a task is finished'
   end;
+begin
   if broken is not null then
     raise exception 'new row for relation "tasks" violates check constraint "%"', broken
       using errcode = 'check_violation', schema = 'hark', table = 'tasks', constraint = broken;
   end if;
-  return NEW;
 end $$;
 
 
@@ -942,134 +1081,6 @@ CREATE TABLE hark.migrations (
 
 
 --
--- Name: tasks; Type: TABLE; Schema: hark; Owner: -
---
-
-CREATE TABLE hark.tasks (
-    id bigint NOT NULL,
-    state text DEFAULT 'ready'::text NOT NULL COLLATE pg_catalog."C",
-    queue text DEFAULT 'default'::text NOT NULL COLLATE pg_catalog."C",
-    function text NOT NULL COLLATE pg_catalog."C",
-    args jsonb DEFAULT '[]'::jsonb NOT NULL,
-    priority smallint DEFAULT 0 NOT NULL,
-    run_at timestamp with time zone DEFAULT now() NOT NULL,
-    attempt smallint DEFAULT 0 NOT NULL,
-    max_attempts smallint,
-    timeout interval,
-    unique_key text COLLATE pg_catalog."C",
-    blocked_by text COLLATE pg_catalog."C",
-    "position" bigint NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    started_at timestamp with time zone,
-    finished_at timestamp with time zone,
-    worker_id integer,
-    token bigint,
-    cancel_requested_at timestamp with time zone,
-    result jsonb,
-    errors jsonb
-)
-WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000', autovacuum_vacuum_insert_scale_factor='0', autovacuum_vacuum_insert_threshold='100000', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='50000', autovacuum_vacuum_cost_delay='0', vacuum_truncate=off, toast.vacuum_truncate=off);
-
-
---
--- Name: TABLE tasks; Type: COMMENT; Schema: hark; Owner: -
---
-
-COMMENT ON TABLE hark.tasks IS 'Tasks: insert one and a worker runs it. Finished tasks lie in the child hark.tasks_finished and show here too.';
-
-
---
--- Name: COLUMN tasks.state; Type: COMMENT; Schema: hark; Owner: -
---
-
-COMMENT ON COLUMN hark.tasks.state IS 'scheduled, blocked, ready, running; completed, failed, cancelled';
-
-
---
--- Name: COLUMN tasks.function; Type: COMMENT; Schema: hark; Owner: -
---
-
-COMMENT ON COLUMN hark.tasks.function IS 'the name of what is run';
-
-
---
--- Name: COLUMN tasks.args; Type: COMMENT; Schema: hark; Owner: -
---
-
-COMMENT ON COLUMN hark.tasks.args IS 'arguments: a list or an object, at most 1 MiB';
-
-
---
--- Name: COLUMN tasks.priority; Type: COMMENT; Schema: hark; Owner: -
---
-
-COMMENT ON COLUMN hark.tasks.priority IS '-10 to 10, lower first';
-
-
---
--- Name: COLUMN tasks.run_at; Type: COMMENT; Schema: hark; Owner: -
---
-
-COMMENT ON COLUMN hark.tasks.run_at IS 'not to be run before';
-
-
---
--- Name: COLUMN tasks.attempt; Type: COMMENT; Schema: hark; Owner: -
---
-
-COMMENT ON COLUMN hark.tasks.attempt IS 'how many times it was started, less the attempts given back';
-
-
---
--- Name: COLUMN tasks.max_attempts; Type: COMMENT; Schema: hark; Owner: -
---
-
-COMMENT ON COLUMN hark.tasks.max_attempts IS 'null: as the function, else the queue is configured, else 10; filled in at the claim';
-
-
---
--- Name: COLUMN tasks.timeout; Type: COMMENT; Schema: hark; Owner: -
---
-
-COMMENT ON COLUMN hark.tasks.timeout IS 'null: as the function, else the queue is configured, else none; filled in at the claim';
-
-
---
--- Name: COLUMN tasks.unique_key; Type: COMMENT; Schema: hark; Owner: -
---
-
-COMMENT ON COLUMN hark.tasks.unique_key IS 'at most one unfinished task may have this key';
-
-
---
--- Name: COLUMN tasks.blocked_by; Type: COMMENT; Schema: hark; Owner: -
---
-
-COMMENT ON COLUMN hark.tasks.blocked_by IS 'what a blocked task waits for: function (no worker has it)';
-
-
---
--- Name: COLUMN tasks."position"; Type: COMMENT; Schema: hark; Owner: -
---
-
-COMMENT ON COLUMN hark.tasks."position" IS 'place in line within queue and priority; new whenever the task becomes ready again';
-
-
---
--- Name: COLUMN tasks.token; Type: COMMENT; Schema: hark; Owner: -
---
-
-COMMENT ON COLUMN hark.tasks.token IS 'drawn at random for each claim; (id, token) is the fence for its outcome';
-
-
---
--- Name: COLUMN tasks.errors; Type: COMMENT; Schema: hark; Owner: -
---
-
-COMMENT ON COLUMN hark.tasks.errors IS 'one entry for each attempt that went wrong: at, attempt, worker, kind, message, detail; the last 50';
-
-
---
 -- Name: tasks_finished; Type: TABLE; Schema: hark; Owner: -
 --
 
@@ -1260,6 +1271,13 @@ CREATE UNIQUE INDEX tasks_unique_key ON hark.tasks USING btree (unique_key) WHER
 
 
 --
+-- Name: tasks admit_task; Type: TRIGGER; Schema: hark; Owner: -
+--
+
+CREATE TRIGGER admit_task BEFORE INSERT ON hark.tasks FOR EACH ROW EXECUTE FUNCTION hark.admit_task();
+
+
+--
 -- Name: tasks bell_insert; Type: TRIGGER; Schema: hark; Owner: -
 --
 
@@ -1277,7 +1295,7 @@ CREATE CONSTRAINT TRIGGER bell_update AFTER UPDATE OF state, run_at, queue, prio
 -- Name: tasks carry_to_finished; Type: TRIGGER; Schema: hark; Owner: -
 --
 
-CREATE TRIGGER carry_to_finished AFTER INSERT OR UPDATE OF state ON hark.tasks FOR EACH ROW WHEN ((new.finished_at IS NOT NULL)) EXECUTE FUNCTION hark.carry_to_finished();
+CREATE TRIGGER carry_to_finished AFTER UPDATE OF state ON hark.tasks FOR EACH ROW WHEN ((new.finished_at IS NOT NULL)) EXECUTE FUNCTION hark.carry_to_finished();
 
 
 --
@@ -1291,7 +1309,7 @@ CREATE TRIGGER carry_to_live AFTER UPDATE OF state ON hark.tasks_finished FOR EA
 -- Name: tasks guard_change; Type: TRIGGER; Schema: hark; Owner: -
 --
 
-CREATE TRIGGER guard_change BEFORE UPDATE OF state, run_at, queue, priority ON hark.tasks FOR EACH ROW WHEN ((current_setting('hark.worker'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION hark.guard_change();
+CREATE TRIGGER guard_change BEFORE UPDATE ON hark.tasks FOR EACH ROW WHEN (((current_setting('hark.worker'::text, true) IS DISTINCT FROM 'on'::text) OR (old.cancel_requested_at IS NOT NULL))) EXECUTE FUNCTION hark.guard_change();
 
 
 --
@@ -1306,27 +1324,6 @@ CREATE TRIGGER guard_delete BEFORE DELETE ON hark.tasks FOR EACH ROW WHEN (((old
 --
 
 CREATE TRIGGER guard_revival BEFORE UPDATE OF state ON hark.tasks_finished FOR EACH ROW WHEN ((new.state IS DISTINCT FROM old.state)) EXECUTE FUNCTION hark.guard_revival();
-
-
---
--- Name: tasks keep_cancelled; Type: TRIGGER; Schema: hark; Owner: -
---
-
-CREATE TRIGGER keep_cancelled BEFORE UPDATE OF state ON hark.tasks FOR EACH ROW WHEN ((old.cancel_requested_at IS NOT NULL)) EXECUTE FUNCTION hark.keep_cancelled();
-
-
---
--- Name: tasks obey_rules_insert; Type: TRIGGER; Schema: hark; Owner: -
---
-
-CREATE TRIGGER obey_rules_insert BEFORE INSERT ON hark.tasks FOR EACH ROW EXECUTE FUNCTION hark.obey_rules();
-
-
---
--- Name: tasks obey_rules_update; Type: TRIGGER; Schema: hark; Owner: -
---
-
-CREATE TRIGGER obey_rules_update BEFORE UPDATE ON hark.tasks FOR EACH ROW WHEN ((current_setting('hark.worker'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION hark.obey_rules();
 
 
 --
@@ -1348,13 +1345,6 @@ REVOKE ALL ON FUNCTION hark.carry_to_live() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION hark.guard_change() FROM PUBLIC;
-
-
---
--- Name: FUNCTION keep_cancelled(); Type: ACL; Schema: hark; Owner: -
---
-
-REVOKE ALL ON FUNCTION hark.keep_cancelled() FROM PUBLIC;
 
 
 --
