@@ -157,14 +157,22 @@ public actor Connection {
 
     /// The same for a caller on the loop that has something to do meanwhile: what the socket takes is sent before this returns.
     /// - Parameter answered: called on the loop, once, after this has returned.
-    public func pipeline(_ groups: [[Query]], answered: @escaping @Sendable (Result<[[Result<Rows, PostgresError>]], PostgresError>) -> Void) {
-        let operation = Operation(.pipeline(groups))
-        operation.onEnd { [loop] operation, error in
-            guard let error else { return answered(.success(operation.grouped())) }
-            // It may have been lost in the middle of something, even of this call.
-            let failure = error as? PostgresError ?? .lost("\(error)")
-            loop.run { answered(.failure(failure)) }
-        }
+    public func pipeline(_ groups: [[Query]], answered: @escaping Answered) { send(Operation(groups, answered, on: loop)) }
+
+    /// Makes up a pipeline that shall be sent with as little to do as can be.
+    /// - Parameter answered: as above, if it is sent.
+    /// - Returns: nil when a statement has to be prepared first.
+    public func ready(_ groups: [[Query]], answered: @escaping Answered) -> ReadyPipeline? {
+        guard groups.joined().allSatisfy(isPrepared) else { return nil }
+        let operation = Operation(groups, answered, on: loop)
+        make(operation, groups)
+        return ReadyPipeline(operation: operation)
+    }
+
+    /// What the socket takes is sent before this returns. Once only.
+    public func send(_ pipeline: ReadyPipeline) { send(pipeline.operation) }
+
+    private func send(_ operation: Operation) {
         do { try add(operation) } catch { operation.end(error) }
     }
 
@@ -277,8 +285,16 @@ public actor Connection {
         }
     }
 
-    private func sendPipeline(_ operation: Operation, _ groups: [[Query]], _ pointer: OpaquePointer) -> Bool {
+    private func isPrepared(_ query: Query) -> Bool {
+        !options.prepared || query.statement.name.isEmpty || prepared.find(query.statement, query.parameters.map(\.oid)) != nil
+    }
+
+    private func make(_ operation: Operation, _ groups: [[Query]]) {
+        let count = groups.reduce(0) { $0 + $1.count + 1 }
+        var commands: [Operation.Command] = []
         var steps: [Operation.Step] = []
+        commands.reserveCapacity(count)
+        steps.reserveCapacity(count)
         var index = 0
         /// Prepared by this very pipeline, and in which of its groups.
         var preparing: [(variant: PreparedStatements.Variant, group: Int)] = []
@@ -293,22 +309,31 @@ public actor Connection {
                         serverName = begun.group == group ? begun.variant.serverName : nil
                     } else {
                         let variant = prepared.invent(statement, parameters.oids)
-                        let count = CInt(parameters.oids.count)
-                        guard PQsendPrepare(pointer, variant.serverName, statement.sql, count, parameters.oids) == 1 else { return false }
+                        commands.append(.prepare(variant))
                         steps.append(.prepare(index, variant))
                         preparing.append((variant, group))
                         serverName = variant.serverName
                     }
                 }
-                guard send(statement, parameters, as: serverName, pointer) else { return false }
+                commands.append(.run(statement, parameters, serverName))
                 steps.append(.query(index, statement))
                 index += 1
             }
-            guard PQpipelineSync(pointer) == 1 else { return false }
+            commands.append(.sync)
             steps.append(.sync)
         }
-        operation.expect(steps, queries: index)
-        return true
+        operation.make(commands, expecting: steps, queries: index)
+    }
+
+    private func sendPipeline(_ operation: Operation, _ groups: [[Query]], _ pointer: OpaquePointer) -> Bool {
+        if operation.commands.isEmpty { make(operation, groups) }
+        return operation.commands.allSatisfy { command in
+            switch command {
+            case .prepare(let variant): PQsendPrepare(pointer, variant.serverName, variant.sql, CInt(variant.oids.count), variant.oids) == 1
+            case .run(let statement, let parameters, let serverName): send(statement, parameters, as: serverName, pointer)
+            case .sync: PQpipelineSync(pointer) == 1
+            }
+        }
     }
 
     private func send(_ statement: Statement, _ parameters: EncodedParameters, as serverName: String?, _ pointer: OpaquePointer) -> Bool {

@@ -10,6 +10,14 @@ final class Operation: @unchecked Sendable {
         case copy(String, () -> [UInt8]?)
     }
 
+    /// What is said to the server in pipeline mode, piece by piece.
+    enum Command {
+        case prepare(PreparedStatements.Variant)
+        /// The last is the name under which the server knows the statement.
+        case run(Statement, EncodedParameters, String?)
+        case sync
+    }
+
     /// What the server still has to answer in pipeline mode. The number is that of the query, counted through all groups.
     enum Step {
         case prepare(Int, PreparedStatements.Variant)
@@ -23,6 +31,8 @@ final class Operation: @unchecked Sendable {
     /// Who asked for it is told once, without an error when it was answered to the end.
     private var onEnd: ((Operation, (any Error)?) -> Void)?
 
+    /// What to send, made up once.
+    private(set) var commands: [Command] = []
     private var steps: [Step] = []
     private var next = 0
     private var isAnswered = false
@@ -34,6 +44,16 @@ final class Operation: @unchecked Sendable {
     private(set) var rows: Rows?
 
     init(_ work: Work) { self.work = work }
+
+    convenience init(_ groups: [[Query]], _ answered: @escaping Answered, on loop: EventLoop) {
+        self.init(.pipeline(groups))
+        onEnd { operation, error in
+            guard let error else { return answered(.success(operation.grouped())) }
+            // It may have been lost in the middle of something, even of the call that sends it.
+            let failure = error as? PostgresError ?? .lost("\(error)")
+            loop.run { answered(.failure(failure)) }
+        }
+    }
 
     func onEnd(_ body: @escaping (Operation, (any Error)?) -> Void) { onEnd = body }
 
@@ -60,7 +80,8 @@ final class Operation: @unchecked Sendable {
         }
     }
 
-    func expect(_ steps: [Step], queries: Int) {
+    func make(_ commands: [Command], expecting steps: [Step], queries: Int) {
+        self.commands = commands
         self.steps = steps
         answers = Array(repeating: nil, count: queries)
     }
@@ -151,4 +172,12 @@ final class Operation: @unchecked Sendable {
         isAnswered = true
         return .more
     }
+}
+
+/// What became of a pipeline: for each group an answer to each statement.
+public typealias Answered = @Sendable (Result<[[Result<Rows, PostgresError>]], PostgresError>) -> Void
+
+/// A pipeline that is made up and waits for the word. When it is dropped nothing was sent.
+public struct ReadyPipeline: Sendable {
+    let operation: Operation
 }

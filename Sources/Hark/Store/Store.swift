@@ -34,25 +34,30 @@ struct Store: Sendable {
 
     private static let nothing: @Sendable (Rows, inout TripResult) throws -> Void = { _, _ in }
 
+    typealias Done = @Sendable (Result<TripResult, any Error>) -> Void
+
     /// Called on the connection's loop; what the socket takes is sent before this returns.
     /// - Parameter done: called on the loop, once, after this has returned.
-    func perform(_ trip: Trip, _ done: @escaping @Sendable (Result<TripResult, any Error>) -> Void) {
-        let began = EventLoop.now
+    func perform(_ trip: Trip, _ done: @escaping Done) {
+        let (groups, answered) = pipeline(trip, done)
+        connection.assumeIsolated { $0.pipeline(groups, answered: answered) }
+    }
+
+    /// Makes up a trip that may have to be sent in a hurry; nil when something has to be prepared first.
+    /// - Parameter done: as above, if it is sent.
+    func ready(_ trip: Trip, _ done: @escaping Done) -> ReadyPipeline? {
+        let (groups, answered) = pipeline(trip, done)
+        return connection.assumeIsolated { $0.ready(groups, answered: answered) }
+    }
+
+    private func pipeline(_ trip: Trip, _ done: @escaping Done) -> ([[Query]], Answered) {
         var groups: [[Step]] = []
         if let beat = trip.beat { groups.append([(Store.beat(beat, of: worker.id), Self.nothing)]) }
         let steps = steps(of: trip)
         if !steps.isEmpty { groups.append(steps) }
         if isPooled { groups = groups.map { [(Query(SQL.settings), Self.nothing)] + $0 } }
-        let asked = groups
-        connection.assumeIsolated { connection in
-            connection.pipeline(asked.map { $0.map(\.query) }) { answers in
-                done(Result {
-                    var result = try Self.result(of: asked, hasBeat: trip.beat != nil, try answers.get())
-                    result.took = EventLoop.now - began
-                    return result
-                })
-            }
-        }
+        let hasBeat = trip.beat != nil
+        return (groups.map { $0.map(\.query) }, { [groups] answers in done(Result { try Self.result(of: groups, hasBeat: hasBeat, try answers.get()) }) })
     }
 
     private static func result(of groups: [[Step]], hasBeat: Bool, _ answers: [[Result<Rows, PostgresError>]]) throws -> TripResult {

@@ -31,7 +31,7 @@ actor WorkLink {
 
     /// Called on the loop; what the socket takes is sent before this returns.
     /// - Parameter done: called on the loop, once, after this has returned.
-    func perform(_ trip: Trip, for worker: Store.Worker, isPooled: Bool, _ done: @escaping @Sendable (Result<TripResult, any Error>) -> Void) {
+    func perform(_ trip: Trip, for worker: Store.Worker, isPooled: Bool, _ done: @escaping Store.Done) {
         guard onFirst > 0 else { return performOnFirst(trip, worker, isPooled, done) }
         guard let second, onSecond == 0 else {
             openSecond()
@@ -48,12 +48,27 @@ actor WorkLink {
         }
     }
 
-    private func performOnFirst(_ trip: Trip, _ worker: Store.Worker, _ isPooled: Bool, _ done: @escaping @Sendable (Result<TripResult, any Error>) -> Void) {
+    private func performOnFirst(_ trip: Trip, _ worker: Store.Worker, _ isPooled: Bool, _ done: @escaping Store.Done) {
         onFirst += 1
         Store(connection: first, worker: worker, isPooled: isPooled).perform(trip) { result in
             self.assumeIsolated { $0.onFirst -= 1 }
             done(result)
         }
+    }
+
+    /// Makes up a trip for the first connection, to be sent as long as none is under way there. Nil when that is not so now.
+    func ready(_ trip: Trip, for worker: Store.Worker, isPooled: Bool, _ done: @escaping Store.Done) -> ReadyPipeline? {
+        guard onFirst == 0 else { return nil }
+        return Store(connection: first, worker: worker, isPooled: isPooled).ready(trip) { result in
+            self.assumeIsolated { $0.onFirst -= 1 }
+            done(result)
+        }
+    }
+
+    /// Called on the loop.
+    nonisolated func send(_ pipeline: ReadyPipeline) {
+        first.assumeIsolated { $0.send(pipeline) }
+        assumeIsolated { $0.onFirst += 1 }
     }
 
     /// Asks the server to stop what it does for us, over connections that may hang like these.

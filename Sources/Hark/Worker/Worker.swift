@@ -23,8 +23,8 @@ public actor Worker: Service {
     private var brain: WorkerState
     private let ownsLoop: Bool
     private let telemetry: TelemetrySink
-    private nonisolated let inbox = Inbox()
-    private nonisolated let resultLimit: Atomic<Int>
+    nonisolated let inbox = Inbox()
+    nonisolated let resultLimit: Atomic<Int>
 
     /// Who takes new tasks.
     private var runners: [any Runner]
@@ -44,6 +44,9 @@ public actor Worker: Service {
     private var fatal: HarkError?
     private var ending: CheckedContinuation<Void, Never>?
     private var hasEnded = false
+    /// What the next bell will make us send, if it is the next that we hear, and comes in time.
+    private var rehearsed: Rehearsed?
+    private var lastRung: String?
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
@@ -193,10 +196,40 @@ public actor Worker: Service {
     }
 
     private func handle(_ event: WorkerEvent, now: Duration) {
+        let ahead = sendRehearsed(event, now)
         obey(brain.hear(event, now: now))
-        obey(brain.planWork(now))
+        var work = brain.planWork(now)
+        if let ahead {
+            let place = work.firstIndex { if case .trip(let trip) = $0 { trip.number == ahead } else { false } }
+            guard let place else { preconditionFailure("the brain was told of the bell that it was rehearsed for, and wants another round trip") }
+            work.remove(at: place)
+        }
+        obey(work)
         obey(brain.planRest(now))
         setAlarm()
+        if let ahead { brain.rehearseAnswer(to: ahead, now: now) }
+        rehearse(now)
+    }
+
+    /// What a sleeper was rung for waits for its claim, and nothing on the way from the bell to there is in the processor's caches. So
+    /// before it sleeps, the worker plays the next bell through a copy of the brain and has the claim made up. When the bell comes, that
+    /// is sent before anything else is thought of; the brain, told now, wants what it wanted then. While the server is at work the answer
+    /// is rehearsed, only to have it in the caches (Documentation/Performance.md).
+    private func rehearse(_ now: Duration) {
+        guard let queue = lastRung ?? options.queues.first?.name, let trip = brain.rehearsal(ofBell: queue, now: now), let identity, let link = work else { return }
+        let (isPooled, done) = (isPooled, answerer(of: trip.number, over: link, as: identity))
+        guard let pipeline = link.assumeIsolated({ $0.ready(trip, for: identity, isPooled: isPooled, done) }) else { return }
+        rehearsed = Rehearsed(queue: queue, until: brain.nextWake ?? .seconds(Int64.max), trip: trip.number) { link.send(pipeline) }
+    }
+
+    /// The number of the round trip that is on its way already.
+    private func sendRehearsed(_ event: WorkerEvent, _ now: Duration) -> Int? {
+        // Whatever is heard, the next bell may mean something else.
+        guard let rehearsed = rehearsed.take(), case .bell(let queue) = event else { return nil }
+        lastRung = queue
+        guard queue == rehearsed.queue, now < rehearsed.until else { return nil }
+        rehearsed.send()
+        return rehearsed.trip
     }
 
     private func obey(_ actions: [WorkerAction]) {
@@ -372,12 +405,12 @@ public actor Worker: Service {
     }
 
     private func send(_ trip: Trip, over link: WorkLink, as identity: Store.Worker) {
-        let isPooled = isPooled
-        link.assumeIsolated { link in
-            link.perform(trip, for: identity, isPooled: isPooled) { result in
-                self.assumeIsolated { $0.answered(trip.number, result, over: link, to: identity.id) }
-            }
-        }
+        let (isPooled, done) = (isPooled, answerer(of: trip.number, over: link, as: identity))
+        link.assumeIsolated { $0.perform(trip, for: identity, isPooled: isPooled, done) }
+    }
+
+    private func answerer(of trip: Int, over link: WorkLink, as identity: Store.Worker) -> Store.Done {
+        { result in self.assumeIsolated { $0.answered(trip, result, over: link, to: identity.id) } }
     }
 
     private func answered(_ trip: Int, _ result: Result<TripResult, any Error>, over link: WorkLink, to id: Int32) {
@@ -426,64 +459,23 @@ public actor Worker: Service {
     // MARK: - Outcomes from the runners
 
     /// Called on the loop when the inbox has something in it.
-    private func collect() {
+    func collect() {
         let mail = inbox.empty()
         for (claim, extra) in mail.alive { tell(extra.map { .extended(claim, by: $0) } ?? .alive(claim)) }
         if !mail.outcomes.isEmpty { tell(.finished(mail.outcomes)) }
     }
 
-    private func heard(from runner: ObjectIdentifier, capacity: Int, lacking: String?) {
+    func heard(from runner: ObjectIdentifier, capacity: Int, lacking: String?) {
         guard runners.contains(where: { ObjectIdentifier($0) == runner }) else { return }
         tell(.capacity(capacity, lacking: lacking))
     }
+}
 
-    /// What runners hand back, gathered under one lock until the loop's next turn.
-    private final class Inbox: Sendable {
-        struct Mail {
-            var outcomes: [(Claim, Outcome)] = []
-            var alive: [(Claim, Duration?)] = []
-            var isEmpty: Bool { outcomes.isEmpty && alive.isEmpty }
-        }
-
-        private let mail = Mutex(Mail())
-
-        /// True if it was empty before, so that the loop has to be told.
-        func add(_ put: (inout Mail) -> Void) -> Bool {
-            mail.withLock { mail in
-                let first = mail.isEmpty
-                put(&mail)
-                return first
-            }
-        }
-
-        func empty() -> Mail {
-            mail.withLock { mail in
-                let all = mail
-                mail = Mail()
-                return all
-            }
-        }
-    }
-
-    private struct Outlet: RunnerOutlet {
-        let worker: Worker
-        let runner: ObjectIdentifier
-        var loop: EventLoop { worker.loop }
-        var logger: Logger { worker.logger }
-
-        func finished(_ claim: Claim, _ outcome: Outcome) {
-            let outcome = outcome.bounded(by: worker.resultLimit.load(ordering: .relaxed))
-            put { $0.outcomes.append((claim, outcome)) }
-        }
-
-        func alive(_ claim: Claim) { put { $0.alive.append((claim, nil)) } }
-        func extend(_ claim: Claim, by extra: Duration) { put { $0.alive.append((claim, extra)) } }
-        func capacity(_ count: Int, lacking: String?) { worker.post { [runner] in $0.heard(from: runner, capacity: count, lacking: lacking) } }
-
-        private func put(_ change: (inout Inbox.Mail) -> Void) {
-            if worker.inbox.add(change) { worker.post { $0.collect() } }
-        }
-    }
+private struct Rehearsed {
+    let queue: String
+    let until: Duration
+    let trip: Int
+    let send: () -> Void
 }
 
 /// A continuation that two sides may want to resume.

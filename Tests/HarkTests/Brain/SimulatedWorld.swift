@@ -52,6 +52,9 @@ struct SimulatedWorld {
     private var up: [Link: Bool] = [.signal: false, .work: false]
     private var asleep = false
     private var bellsInFlight = 0
+    /// What the next bell would make the brain send, as it says itself; and how often it was so.
+    private var rehearsed: (queue: String, until: Duration, trip: String)?
+    private(set) var rehearsals = 0
     /// How many hold SILENT, by queue.
     private var silent: [String: Int] = [:]
     /// What the brain has written, as the database took it; and what it has heard of that.
@@ -163,6 +166,13 @@ struct SimulatedWorld {
 
     private mutating func tell(_ event: WorkerEvent) throws {
         let actions = brain.handle(event, now: now)
+        if let (queue, until, trip) = rehearsed, case .bell(queue) = event, now < until {
+            let wanted = actions.compactMap { if case .trip(let trip) = $0 { "\(trip)" } else { nil } }
+            guard wanted == [trip] else { throw Violation(description: "rehearsed \(trip) for a bell, and then wanted \(wanted)") }
+            rehearsals += 1
+        }
+        let queue = brain.queues.randomElement(using: &random)?.settings.name ?? ""
+        rehearsed = brain.rehearsal(ofBell: queue, now: now).map { (queue, brain.nextWake ?? .seconds(Int64.max), "\($0)") }
         try obey(actions)
         scheduleWake()
     }
@@ -287,7 +297,7 @@ struct SimulatedWorld {
 
     /// The database's side of a round trip.
     private mutating func perform(_ trip: Trip) throws -> TripResult {
-        var result = TripResult(took: .milliseconds(1))
+        var result = TripResult()
         if trip.beat != nil {
             // Now and then somebody has taken us for dead: our claims are other people's, and our row is gone until we register anew.
             if faults, !givenUp, Int.random(in: 0...40, using: &random) == 0 { giveUp() }

@@ -11,14 +11,18 @@ struct WorkerStateRandomTests {
         return (0..<40).map { _ in random.next() } + Array(0..<20)
     }()
 
-    @Test("nothing waits while the worker sleeps, and every task is finished")
+    @Test("nothing waits while the worker sleeps, and every task is finished; a bell brings about what was rehearsed for it")
     func calm() async {
+        let rehearsals = Mutex(0)
         await forEachSeed { seed in
             var world = SimulatedWorld(seed: seed, faults: false, calm: true)
             try world.run(inserts: 60, drainAfter: nil)
             try check(world.unfinished.count, 0, "tasks are unfinished")
             try check(world.started, 60, "were started")
+            rehearsals.withLock { [count = world.rehearsals] in $0 += count }
         }
+        let count = rehearsals.withLock { $0 }
+        #expect(count > 100)
     }
 
     @Test("with broken connections, deadlocks, locked rows and deaf functions every task still gets exactly one outcome")

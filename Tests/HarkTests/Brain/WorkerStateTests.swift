@@ -389,7 +389,7 @@ private struct Hands: CustomTestStringConvertible {
     private mutating func answer(_ event: WorkerEvent) { answers.append((now + .milliseconds(1), event)) }
 
     private mutating func result(of trip: Trip) -> TripResult {
-        var result = TripResult(stillRegistered: trip.beat == nil ? nil : true, written: Set(trip.writes.map(\.claim)), took: .milliseconds(1))
+        var result = TripResult(stillRegistered: trip.beat == nil ? nil : true, written: Set(trip.writes.map(\.claim)))
         result.isGuarded = isGuarded
         for asked in trip.look?.queues ?? [] {
             if asked.full {

@@ -45,6 +45,26 @@ extension WorkerState {
 
     // MARK: - What to do next
 
+    /// The round trip that the bell of this queue will make us take, if it is the next that we hear and comes before `nextWake`: what
+    /// the two have to say then is found out on a copy now. Nil unless we sleep, or when it would be more than one plain claim.
+    func rehearsal(ofBell queue: String, now: Duration) -> Trip? {
+        guard asleep, trips.isEmpty else { return nil }
+        var twin = self
+        let actions = twin.hear(.bell(queue: queue), now: now) + twin.planWork(now)
+        guard actions.count == 1, case .trip(let trip) = actions[0], trip.isPlain, trip.look != nil else { return nil }
+        return trip
+    }
+
+    /// Goes through what the answer to this round trip will be, a task, and changes nothing.
+    func rehearseAnswer(to number: Int, now: Duration) {
+        guard let queue = trips.last?.trip.look?.queues.first?.queue, let function = settings.functions.first else { return }
+        let task = ClaimedTask(claim: Claim(id: -1, token: 0), queue: queue, function: function, args: [])
+        var (twin, result) = (self, TripResult())
+        result.claimed = [task]
+        _ = twin.hear(.tripped(trip: number, result), now: now)
+        _ = twin.planWork(now)
+    }
+
     mutating func planHandOver(_ now: Duration) {
         let isAble = isAble(now)
         if isGuard && !(isAble && hasRoomForAll) || owesGuard && !(isAble && queues.allSatisfy { $0.free > 0 }) { handOver() }

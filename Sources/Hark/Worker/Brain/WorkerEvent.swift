@@ -87,7 +87,6 @@ struct TripResult: Sendable {
     var sureUntil: Double?
     /// The answer to `Trip.askGuarded`.
     var isGuarded = true
-    var took: Duration = .zero
 }
 
 /// A worker that may be dead: its session lock is free, or it has not beaten for long.

@@ -324,15 +324,15 @@ struct WorkerState {
 
     // MARK: - Round trips
 
-    private mutating func takeTrip(_ number: Int, _ now: Duration) -> Trip? {
+    private mutating func takeTrip(_ number: Int, _ now: Duration) -> (trip: Trip, sent: Duration)? {
         guard let index = trips.firstIndex(where: { $0.trip.number == number }) else { return nil }
-        let answered = trips.remove(at: index).trip
+        let answered = trips.remove(at: index)
         if index == 0, !trips.isEmpty { trips[0].sent = now }
         return answered
     }
 
     mutating func tripped(_ trip: Int, _ result: TripResult, _ now: Duration) {
-        guard let asked = takeTrip(trip, now) else { return }
+        guard let (asked, sent) = takeTrip(trip, now) else { return }
         tripFailures = 0
         if refusal != nil {
             refusal = nil
@@ -360,7 +360,7 @@ struct WorkerState {
         for claim in result.cancelRequested { if let lease = leases.byClaim[claim] { stop(lease, .cancelled, now) } }
 
         if let look = asked.look {
-            looked(look, result, now)
+            looked(look, result, took: now - sent, now)
             if queues.contains(where: \.isOver) { removeQueuesThatAreOver() }
             if !isReady, signal.isUp, look.queues.contains(where: { $0.room > 0 }) {
                 isReady = true
@@ -369,13 +369,13 @@ struct WorkerState {
         }
     }
 
-    mutating func looked(_ look: Look, _ result: TripResult, _ now: Duration) {
+    mutating func looked(_ look: Look, _ result: TripResult, took: Duration, _ now: Duration) {
         let found = Dictionary(grouping: result.claimed, by: \.queue)
         for asked in look.queues {
             guard let index = queues.firstIndex(where: { $0.settings.name == asked.queue }) else { continue }
             queues[index].looked(
                 asked, found: found[asked.queue] ?? [], existing: result.lanes[asked.queue] ?? [],
-                nextDue: result.nextDue[asked.queue], mayPromoteMore: result.mayPromoteMore, took: result.took, at: now)
+                nextDue: result.nextDue[asked.queue], mayPromoteMore: result.mayPromoteMore, took: took, at: now)
             if isReserve, !settings.untilEmpty { queues[index].leaveTimeToGuard(at: now) }
         }
         for (queue, tasks) in found {
@@ -432,7 +432,7 @@ struct WorkerState {
     }
 
     mutating func tripFailed(_ trip: Int, _ failure: TripFailure, _ now: Duration) {
-        guard let asked = takeTrip(trip, now) else { return }
+        guard let (asked, _) = takeTrip(trip, now) else { return }
         asleep = false
         if !asked.writes.isEmpty { outbox.giveBack(trip, failure, at: now) }
         for look in asked.look?.queues ?? [] {
