@@ -43,6 +43,13 @@ struct Store: Sendable {
         connection.assumeIsolated { $0.pipeline(groups, answered: answered) }
     }
 
+    /// The same for a caller that has nothing else to do: what tries a trip by itself.
+    func perform(_ trip: Trip) async throws -> TripResult {
+        try await withCheckedThrowingContinuation { continuation in
+            connection.loop.run { perform(trip) { continuation.resume(with: $0) } }
+        }
+    }
+
     /// Makes up a trip that may have to be sent in a hurry; nil when something has to be prepared first.
     /// - Parameter done: as above, if it is sent.
     func ready(_ trip: Trip, _ done: @escaping Done) -> ReadyPipeline? {

@@ -146,9 +146,7 @@ struct ReconnectTests {
                 isPooled: false)
             let look = Look(queues: [QueueLook(queue: "default", full: true, room: 5, lanes: [Lane(priority: 0, mark: 0)])], token: 5)
             let trip = Trip(beat: Beat(state: "working", listener: "listening", running: 0), look: look)
-            let result = try await withCheckedThrowingContinuation { continuation in
-                testLoop.run { store.perform(trip) { continuation.resume(with: $0) } }
-            }
+            let result = try await store.perform(trip)
             #expect(result.stillRegistered == nil)
             #expect(result.claimed.map(\.id) == [id])
             try await client.script("rollback")
