@@ -274,6 +274,46 @@ struct CommandTests {
         await #expect(throws: PostgresError.self) { try await gate.open() }
     }
 
+    @Test("a pipeline is made up once its statements are prepared, and sent when it is told; one that is dropped was never there")
+    func ready() async throws {
+        let connection = try await connect()
+        try await connection.script("create temp sequence s")
+        let statement = Statement(name: "next", sql: "select nextval('s') + $1")
+        let said = Events<Int64>()
+        let make = { @Sendable (number: Int64) in
+            connection.assumeIsolated { connection in
+                connection.ready([[Query(statement, [.int64(number)])]]) { answers in
+                    if let row = try? answers.get()[0][0].get()[0], let sum = try? row.int64(0) { said.add(sum) } else { said.add(-1) }
+                }
+            }
+        }
+        testLoop.run { if make(0) == nil { said.add(0) } }
+        try await said.wait(count: 1, "that it cannot be made up yet")
+        #expect(try await connection.execute(statement, [.int64(10)])[0].int64(0) == 11)
+        testLoop.run {
+            _ = make(20)
+            let (first, second) = (make(30), make(40))
+            connection.assumeIsolated { connection in
+                if let second { connection.send(second) }
+                if let first { connection.send(first) }
+            }
+        }
+        try await said.wait(count: 3, "the two that were sent")
+        #expect(said.all == [0, 42, 33])
+        let late = Events<Bool>()
+        testLoop.run {
+            let pipeline = make(50)
+            Task {
+                await connection.close()
+                if let pipeline { await connection.send(pipeline) }
+                late.add(pipeline != nil)
+            }
+        }
+        try await late.wait(count: 1, "the one that is sent too late")
+        try await said.wait(count: 4, "its error")
+        #expect(said.all.last == -1 && late.all == [true])
+    }
+
     @Test("COPY takes 100,000 rows, in chunks cut anywhere")
     func copy() async throws {
         let connection = try await connect()
