@@ -103,16 +103,17 @@ comment on table hark.tasks_finished is 'Finished tasks. Query hark.tasks, which
 
 -- The rules for every row of the live table; one reaches hark.tasks_finished only from there. The error names one broken rule. Null
 -- breaks none: where it may not be, NOT NULL says so. Who calls this has pinned the search path, or whoever inserts could put
--- functions of his own in the place of those that judge his row.
+-- functions of his own in the place of those that judge his row; but the type of a variable is looked up at the first call of a
+-- session, whoever makes that.
 create function hark.obey_rules(task hark.tasks) returns void
 language plpgsql as $$
 declare
-  broken text := case
+  broken pg_catalog.text := case
     when task.state not in ('ready', 'running', 'scheduled', 'blocked', 'completed', 'failed', 'cancelled') then 'state must be one of Hark''s seven states'
     when char_length(task.queue) not between 1 and 100 then 'queue must have 1 to 100 characters'
     when char_length(task.function) not between 1 and 100 then 'function must have 1 to 100 characters'
     when jsonb_typeof(task.args) not in ('array', 'object') then 'args must be a JSON list or object'
-    when octet_length(task.args::text) > 1048576 then 'args must take at most 1 MiB'
+    when octet_length(task.args::pg_catalog.text) > 1048576 then 'args must take at most 1 MiB'
     when task.priority not between -10 and 10 then 'priority must be between -10 and 10'
     when not isfinite(task.run_at) then 'run_at must be a finite time'
     when task.attempt < 0 then 'attempt must not be negative'
@@ -131,7 +132,8 @@ begin
 end $$;
 
 -- What an insert leaves open is filled in: ORMs send NULL for "not set", and a task of the future waits as scheduled. One that is
--- finished already, brought along from elsewhere, goes where those lie; RETURNING and the count of rows leave it out.
+-- finished already, brought along from elsewhere, goes where those lie, if whoever inserts it may insert there; RETURNING and the
+-- count of rows leave it out.
 create function hark.admit_unusual_task(task hark.tasks) returns hark.tasks
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -144,6 +146,9 @@ begin
   end if;
   perform hark.obey_rules(task);
   if task.finished_at is not null then
+    if exists (select from only hark.tasks t where t.id = task.id) then
+      raise exception 'there is a task % that is not finished', task.id using errcode = 'unique_violation', schema = 'hark', table = 'tasks';
+    end if;
     insert into hark.tasks_finished select task.*;
     return null;
   end if;
@@ -152,22 +157,24 @@ end $$;
 
 -- The usual task, for which a few of the rules are enough: PL/pgSQL looks up each function that an expression names for
 -- each transaction. No state but ready, nothing that is null breaks a rule. This function's search path is not pinned, which would
--- cost as much again; as long as the path does not name pg_catalog, that comes first, and nobody's operators before it.
+-- cost as much again. As long as the path does not name pg_catalog, that comes first, and nobody's operators before it; but types of
+-- pg_temp do, so the one that is named here says where it is.
 create function hark.admit_task() returns trigger
 language plpgsql as $$
 begin
-  if pg_catalog.strpos(pg_catalog.current_setting('search_path'), 'pg_catalog') operator(pg_catalog.=) 0
+  if pg_catalog.strpos(pg_catalog.lower(pg_catalog.current_setting('search_path')), 'pg_catalog') operator(pg_catalog.=) 0
     and NEW.state = 'ready' and NEW.run_at = now() and NEW.priority = 0 and NEW.attempt = 0
     and NEW.max_attempts is null and NEW.timeout is null and NEW.unique_key is null and NEW.blocked_by is null and NEW.finished_at is null
     and char_length(NEW.queue) between 1 and 100 and char_length(NEW.function) between 1 and 100
-    and jsonb_typeof(NEW.args) in ('array', 'object') and octet_length(NEW.args::text) <= 1048576
+    and jsonb_typeof(NEW.args) in ('array', 'object') and octet_length(NEW.args::pg_catalog.text) <= 1048576
   then
     return NEW;
   end if;
   return hark.admit_unusual_task(NEW);
 end $$;
 
-create trigger admit_task before insert on hark.tasks for each row execute function hark.admit_task();
+-- Named so that it fires after most triggers that others may add: it judges what they leave.
+create trigger obey_rules_insert before insert on hark.tasks for each row execute function hark.admit_task();
 
 -- Appends an entry {kind, message, detail} to a task's errors, with the time, the attempt and the worker's name; a null
 -- entry appends nothing. The last 50 are kept.

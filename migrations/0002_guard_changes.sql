@@ -87,7 +87,8 @@ begin
   return NEW;
 end $$;
 
-create trigger guard_change before update on hark.tasks for each row
+-- Named so that it fires after most triggers that others may add.
+create trigger obey_rules_update before update on hark.tasks for each row
   when (current_setting('hark.worker', true) is distinct from 'on' or OLD.cancel_requested_at is not null)
   execute function hark.guard_change();
 

@@ -111,7 +111,7 @@ begin
             t.attempt, w.name)
       from (
         select l.ctid, l.losses,
-          case when l.cancel_requested_at is not null then 'ready'  -- which keep_cancelled turns into cancelled
+          case when l.cancel_requested_at is not null then 'ready'  -- which guard_change turns into cancelled
                when l.losses >= 4 or l.attempt >= l.max_attempts then 'failed'
                when l.losses = 1 then 'ready'
                else 'scheduled' end as state,

@@ -2,10 +2,10 @@
 //
 // An actor lets others in at every await. So a caller never talks to libpq: it makes an `Operation`, puts it at the end
 // of `waiting` and suspends once, until the operation is answered; or it is on the loop and leaves a closure to be called
-// then, which saves it a task and two turns of the loop. What waits is sent in the order in which it came, when nothing is under way; or, if `options.ahead` says so, a pipeline behind pipelines that are not answered yet, so that
-// the server need not wait for us when it is done with one. Sending only fills libpq's buffer and flushes what the socket
-// takes; the rest goes when the loop says that there is room. Answers come in the order of sending: they are those of
-// the first of `sent`.
+// then, which saves it a task and two turns of the loop. What waits is sent in the order in which it came, when nothing is
+// under way; or, if `options.ahead` says so, a pipeline behind pipelines that are not answered yet, so that the server need
+// not wait for us when it is done with one. Sending only fills libpq's buffer and flushes what the socket takes; the rest goes
+// when the loop says that there is room. Answers come in the order of sending: they are those of the first of `sent`.
 //
 // One watch lives as long as the connection. Whenever the socket is readable, everything that libpq can make of it is
 // taken: notifications first, then results of the current operation, then notifications again, because libpq reads
@@ -157,13 +157,16 @@ public actor Connection {
 
     /// The same for a caller on the loop that has something to do meanwhile: what the socket takes is sent before this returns.
     /// - Parameter answered: called on the loop, once, after this has returned.
-    public func pipeline(_ groups: [[Query]], answered: @escaping Answered) { send(Operation(groups, answered, on: loop)) }
+    public func pipeline(_ groups: [[Query]], answered: @escaping Answered) {
+        guard !groups.isEmpty else { return loop.run { answered(.success([])) } }
+        send(Operation(groups, answered, on: loop))
+    }
 
     /// Makes up a pipeline that shall be sent with as little to do as can be.
     /// - Parameter answered: as above, if it is sent.
     /// - Returns: nil when a statement has to be prepared first.
     public func ready(_ groups: [[Query]], answered: @escaping Answered) -> ReadyPipeline? {
-        guard groups.joined().allSatisfy(isPrepared) else { return nil }
+        guard !groups.isEmpty, groups.joined().allSatisfy(isPrepared) else { return nil }
         let operation = Operation(groups, answered, on: loop)
         make(operation, groups)
         return ReadyPipeline(operation: operation)
@@ -327,7 +330,7 @@ public actor Connection {
 
     private func sendPipeline(_ operation: Operation, _ groups: [[Query]], _ pointer: OpaquePointer) -> Bool {
         if operation.commands.isEmpty { make(operation, groups) }
-        return operation.commands.allSatisfy { command in
+        return operation.takeCommands().allSatisfy { command in
             switch command {
             case .prepare(let variant): PQsendPrepare(pointer, variant.serverName, variant.sql, CInt(variant.oids.count), variant.oids) == 1
             case .run(let statement, let parameters, let serverName): send(statement, parameters, as: serverName, pointer)

@@ -31,7 +31,7 @@ final class Operation: @unchecked Sendable {
     /// Who asked for it is told once, without an error when it was answered to the end.
     private var onEnd: ((Operation, (any Error)?) -> Void)?
 
-    /// What to send, made up once.
+    /// What to send, once it is made up and until it is sent.
     private(set) var commands: [Command] = []
     private var steps: [Step] = []
     private var next = 0
@@ -84,6 +84,11 @@ final class Operation: @unchecked Sendable {
         self.commands = commands
         self.steps = steps
         answers = Array(repeating: nil, count: queries)
+    }
+
+    func takeCommands() -> [Command] {
+        defer { commands = [] }
+        return commands
     }
 
     enum Progress {

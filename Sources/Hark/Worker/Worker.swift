@@ -44,6 +44,7 @@ public actor Worker: Service {
     private var fatal: HarkError?
     private var ending: CheckedContinuation<Void, Never>?
     private var hasEnded = false
+    private var isHandling = false
     /// What the next bell will make us send, if it is the next that we hear, and comes in time.
     private var rehearsed: Rehearsed?
     private var lastRung: String?
@@ -187,6 +188,8 @@ public actor Worker: Service {
 
     private func tell(_ event: WorkerEvent) {
         guard !hasEnded else { return }
+        // Of somebody who is told something, and has something to say: after the rest.
+        if isHandling { return post { $0.tell(event) } }
         let slept = EventLoop.suspended - suspended
         if slept > .milliseconds(500) {
             suspended += slept
@@ -196,6 +199,8 @@ public actor Worker: Service {
     }
 
     private func handle(_ event: WorkerEvent, now: Duration) {
+        isHandling = true
+        defer { isHandling = false }
         let ahead = sendRehearsed(event, now)
         obey(brain.hear(event, now: now))
         var work = brain.planWork(now)
@@ -216,7 +221,9 @@ public actor Worker: Service {
     /// is sent before anything else is thought of; the brain, told now, wants what it wanted then. While the server is at work the answer
     /// is rehearsed, only to have it in the caches (Documentation/Performance.md).
     private func rehearse(_ now: Duration) {
-        guard let queue = lastRung ?? options.queues.first?.name, let trip = brain.rehearsal(ofBell: queue, now: now), let identity, let link = work else { return }
+        // Rung once, rung again.
+        let likely = options.queues.first { $0.name == lastRung } ?? options.queues.first
+        guard let queue = likely?.name, let trip = brain.rehearsal(ofBell: queue, now: now), let identity, let link = work else { return }
         let (isPooled, done) = (isPooled, answerer(of: trip.number, over: link, as: identity))
         guard let pipeline = link.assumeIsolated({ $0.ready(trip, for: identity, isPooled: isPooled, done) }) else { return }
         rehearsed = Rehearsed(queue: queue, until: brain.nextWake ?? .seconds(Int64.max), trip: trip.number) { link.send(pipeline) }

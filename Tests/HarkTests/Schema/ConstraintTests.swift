@@ -58,16 +58,41 @@ struct ConstraintTests {
         }
     }
 
-    @Test("no search path leads the rules astray")
-    func searchPath() async throws {
+    @Test("no search path leads the rules astray", arguments: ["set search_path = astray, pg_catalog", "select set_config('search_path', 'astray, PG_CATALOG', false)"])
+    func searchPath(set: String) async throws {
         try await withDatabase { _, client in
             try await client.script(
                 """
                 create schema astray;
                 create function astray.char_length(text) returns integer language sql as 'select 1';
-                set search_path = astray, pg_catalog
+                \(set)
                 """)
             #expect(try await client.refusal("insert into hark.tasks (function) values ('')")?.constraint == "function must have 1 to 100 characters")
+        }
+    }
+
+    @Test("no type of one's own leads the rules astray", arguments: [0, 5])
+    func types(priority: Int) async throws {
+        try await withDatabase { _, client in
+            // With those, a row that breaks a rule was cut short for the look, and a rule that was broken could not be named.
+            try await client.script(
+                """
+                create domain pg_temp.text as varchar(1);
+                do $$ begin perform hark.obey_rules(null::hark.tasks); end $$
+                """)
+            let refusal = try await client.refusal("insert into hark.tasks (function, priority, args) values ('f', \(priority), jsonb_build_array(repeat('x', 1100000)))")
+            #expect(refusal?.constraint == "args must take at most 1 MiB")
+        }
+    }
+
+    @Test("a finished task that is inserted goes to history at once, frees its key, and meets no other of its number")
+    func finished() async throws {
+        try await withDatabase { _, client in
+            let insert = "insert into hark.tasks (id, function, state, finished_at, unique_key) overriding system value values (1000, 'f', 'completed', now(), 'k')"
+            try await client.script("insert into hark.tasks (function, unique_key) values ('f', 'k'); \(insert)")
+            #expect(try await client.value("select string_agg(tableoid::regclass || ' ' || state, ', ' order by id) from hark.tasks") == "hark.tasks ready, hark.tasks_finished completed")
+            #expect(try await client.refusal(insert)?.sqlState == "23505")
+            #expect(try await client.refusal(insert.replacing("1000", with: "1"))?.sqlState == "23505")
         }
     }
 

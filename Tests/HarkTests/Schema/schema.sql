@@ -44,11 +44,11 @@ CREATE FUNCTION hark.admit_task() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 begin
-  if pg_catalog.strpos(pg_catalog.current_setting('search_path'), 'pg_catalog') operator(pg_catalog.=) 0
+  if pg_catalog.strpos(pg_catalog.lower(pg_catalog.current_setting('search_path')), 'pg_catalog') operator(pg_catalog.=) 0
     and NEW.state = 'ready' and NEW.run_at = now() and NEW.priority = 0 and NEW.attempt = 0
     and NEW.max_attempts is null and NEW.timeout is null and NEW.unique_key is null and NEW.blocked_by is null and NEW.finished_at is null
     and char_length(NEW.queue) between 1 and 100 and char_length(NEW.function) between 1 and 100
-    and jsonb_typeof(NEW.args) in ('array', 'object') and octet_length(NEW.args::text) <= 1048576
+    and jsonb_typeof(NEW.args) in ('array', 'object') and octet_length(NEW.args::pg_catalog.text) <= 1048576
   then
     return NEW;
   end if;
@@ -206,6 +206,9 @@ begin
   end if;
   perform hark.obey_rules(task);
   if task.finished_at is not null then
+    if exists (select from only hark.tasks t where t.id = task.id) then
+      raise exception 'there is a task % that is not finished', task.id using errcode = 'unique_violation', schema = 'hark', table = 'tasks';
+    end if;
     insert into hark.tasks_finished select task.*;
     return null;
   end if;
@@ -771,12 +774,12 @@ CREATE FUNCTION hark.obey_rules(task hark.tasks) RETURNS void
     LANGUAGE plpgsql
     AS $$
 declare
-  broken text := case
+  broken pg_catalog.text := case
     when task.state not in ('ready', 'running', 'scheduled', 'blocked', 'completed', 'failed', 'cancelled') then 'state must be one of Hark''s seven states'
     when char_length(task.queue) not between 1 and 100 then 'queue must have 1 to 100 characters'
     when char_length(task.function) not between 1 and 100 then 'function must have 1 to 100 characters'
     when jsonb_typeof(task.args) not in ('array', 'object') then 'args must be a JSON list or object'
-    when octet_length(task.args::text) > 1048576 then 'args must take at most 1 MiB'
+    when octet_length(task.args::pg_catalog.text) > 1048576 then 'args must take at most 1 MiB'
     when task.priority not between -10 and 10 then 'priority must be between -10 and 10'
     when not isfinite(task.run_at) then 'run_at must be a finite time'
     when task.attempt < 0 then 'attempt must not be negative'
@@ -836,7 +839,7 @@ begin
             t.attempt, w.name)
       from (
         select l.ctid, l.losses,
-          case when l.cancel_requested_at is not null then 'ready'  -- which keep_cancelled turns into cancelled
+          case when l.cancel_requested_at is not null then 'ready'  -- which guard_change turns into cancelled
                when l.losses >= 4 or l.attempt >= l.max_attempts then 'failed'
                when l.losses = 1 then 'ready'
                else 'scheduled' end as state,
@@ -1271,13 +1274,6 @@ CREATE UNIQUE INDEX tasks_unique_key ON hark.tasks USING btree (unique_key) WHER
 
 
 --
--- Name: tasks admit_task; Type: TRIGGER; Schema: hark; Owner: -
---
-
-CREATE TRIGGER admit_task BEFORE INSERT ON hark.tasks FOR EACH ROW EXECUTE FUNCTION hark.admit_task();
-
-
---
 -- Name: tasks bell_insert; Type: TRIGGER; Schema: hark; Owner: -
 --
 
@@ -1306,13 +1302,6 @@ CREATE TRIGGER carry_to_live AFTER UPDATE OF state ON hark.tasks_finished FOR EA
 
 
 --
--- Name: tasks guard_change; Type: TRIGGER; Schema: hark; Owner: -
---
-
-CREATE TRIGGER guard_change BEFORE UPDATE ON hark.tasks FOR EACH ROW WHEN (((current_setting('hark.worker'::text, true) IS DISTINCT FROM 'on'::text) OR (old.cancel_requested_at IS NOT NULL))) EXECUTE FUNCTION hark.guard_change();
-
-
---
 -- Name: tasks guard_delete; Type: TRIGGER; Schema: hark; Owner: -
 --
 
@@ -1324,6 +1313,20 @@ CREATE TRIGGER guard_delete BEFORE DELETE ON hark.tasks FOR EACH ROW WHEN (((old
 --
 
 CREATE TRIGGER guard_revival BEFORE UPDATE OF state ON hark.tasks_finished FOR EACH ROW WHEN ((new.state IS DISTINCT FROM old.state)) EXECUTE FUNCTION hark.guard_revival();
+
+
+--
+-- Name: tasks obey_rules_insert; Type: TRIGGER; Schema: hark; Owner: -
+--
+
+CREATE TRIGGER obey_rules_insert BEFORE INSERT ON hark.tasks FOR EACH ROW EXECUTE FUNCTION hark.admit_task();
+
+
+--
+-- Name: tasks obey_rules_update; Type: TRIGGER; Schema: hark; Owner: -
+--
+
+CREATE TRIGGER obey_rules_update BEFORE UPDATE ON hark.tasks FOR EACH ROW WHEN (((current_setting('hark.worker'::text, true) IS DISTINCT FROM 'on'::text) OR (old.cancel_requested_at IS NOT NULL))) EXECUTE FUNCTION hark.guard_change();
 
 
 --
