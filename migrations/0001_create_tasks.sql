@@ -131,9 +131,7 @@ begin
   end if;
 end $$;
 
--- What an insert leaves open is filled in: ORMs send NULL for "not set", and a task of the future waits as scheduled. One that is
--- finished already, brought along from elsewhere, goes where those lie, if whoever inserts it may insert there; RETURNING and the
--- count of rows leave it out.
+-- What an insert leaves open is filled in: ORMs send NULL for "not set", and a task of the future waits as scheduled.
 create function hark.admit_unusual_task(task hark.tasks) returns hark.tasks
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -145,13 +143,6 @@ begin
     task.state := 'scheduled';
   end if;
   perform hark.obey_rules(task);
-  if task.finished_at is not null then
-    if exists (select from only hark.tasks t where t.id = task.id) then
-      raise exception 'there is a task % that is not finished', task.id using errcode = 'unique_violation', schema = 'hark', table = 'tasks';
-    end if;
-    insert into hark.tasks_finished select task.*;
-    return null;
-  end if;
   return task;
 end $$;
 

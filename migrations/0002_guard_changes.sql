@@ -113,7 +113,7 @@ begin
   return null;
 end $$;
 
-create trigger carry_to_finished after update of state on hark.tasks for each row
+create trigger carry_to_finished after insert or update of state on hark.tasks for each row
   when (NEW.finished_at is not null)
   execute function hark.carry_to_finished();
 

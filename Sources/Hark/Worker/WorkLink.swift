@@ -119,3 +119,12 @@ actor WorkLink {
         Task { await old.close() }
     }
 }
+
+/// Which connection a closure belongs to, filled in once the connection exists.
+final class ConnectionBox: Sendable {
+    private let box = Mutex<ObjectIdentifier?>(nil)
+    var value: ObjectIdentifier? {
+        get { box.withLock { $0 } }
+        set { box.withLock { $0 = newValue } }
+    }
+}

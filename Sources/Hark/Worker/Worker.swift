@@ -493,12 +493,3 @@ private final class Finish: Sendable {
 
     func end(_ inTime: Bool) { waiting.withLock { $0.take() }?.resume(returning: inTime) }
 }
-
-/// Which connection a closure belongs to, filled in once the connection exists.
-private final class ConnectionBox: Sendable {
-    private let box = Mutex<ObjectIdentifier?>(nil)
-    var value: ObjectIdentifier? {
-        get { box.withLock { $0 } }
-        set { box.withLock { $0 = newValue } }
-    }
-}

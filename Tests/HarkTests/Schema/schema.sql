@@ -205,13 +205,6 @@ begin
     task.state := 'scheduled';
   end if;
   perform hark.obey_rules(task);
-  if task.finished_at is not null then
-    if exists (select from only hark.tasks t where t.id = task.id) then
-      raise exception 'there is a task % that is not finished', task.id using errcode = 'unique_violation', schema = 'hark', table = 'tasks';
-    end if;
-    insert into hark.tasks_finished select task.*;
-    return null;
-  end if;
   return task;
 end $$;
 
@@ -1291,7 +1284,7 @@ CREATE CONSTRAINT TRIGGER bell_update AFTER UPDATE OF state, run_at, queue, prio
 -- Name: tasks carry_to_finished; Type: TRIGGER; Schema: hark; Owner: -
 --
 
-CREATE TRIGGER carry_to_finished AFTER UPDATE OF state ON hark.tasks FOR EACH ROW WHEN ((new.finished_at IS NOT NULL)) EXECUTE FUNCTION hark.carry_to_finished();
+CREATE TRIGGER carry_to_finished AFTER INSERT OR UPDATE OF state ON hark.tasks FOR EACH ROW WHEN ((new.finished_at IS NOT NULL)) EXECUTE FUNCTION hark.carry_to_finished();
 
 
 --
