@@ -203,13 +203,15 @@ public actor Worker: Service {
         defer { isHandling = false }
         let ahead = sendRehearsed(event, now)
         obey(brain.hear(event, now: now))
-        var work = brain.planWork(now)
+        var wanted = brain.planWork(now)
         if let ahead {
-            let place = work.firstIndex { if case .trip(let trip) = $0 { trip.number == ahead } else { false } }
-            guard let place else { preconditionFailure("the brain was told of the bell that it was rehearsed for, and wants another round trip") }
-            work.remove(at: place)
+            let place = wanted.firstIndex { if case .trip(let trip) = $0 { trip.number == ahead } else { false } }
+            // It cannot: nothing was heard and no moment of `nextWake` has passed since the rehearsal. If it did, tasks would be claimed
+            // that nobody runs; those of a worker that ends are rescued.
+            guard let place else { preconditionFailure("the brain was told of the bell that was rehearsed, and wants another round trip") }
+            wanted.remove(at: place)
         }
-        obey(work)
+        obey(wanted)
         obey(brain.planRest(now))
         setAlarm()
         if let ahead { brain.rehearseAnswer(to: ahead, now: now) }

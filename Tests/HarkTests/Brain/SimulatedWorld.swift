@@ -52,9 +52,8 @@ struct SimulatedWorld {
     private var up: [Link: Bool] = [.signal: false, .work: false]
     private var asleep = false
     private var bellsInFlight = 0
-    /// What the next bell would make the brain send, as it says itself; and how often it was so.
+    /// What the next bell would make the brain send, as it says itself.
     private var rehearsed: (queue: String, until: Duration, trip: String)?
-    private(set) var rehearsals = 0
     /// How many hold SILENT, by queue.
     private var silent: [String: Int] = [:]
     /// What the brain has written, as the database took it; and what it has heard of that.
@@ -74,8 +73,8 @@ struct SimulatedWorld {
     private var line = 0
     private var underWay: [Trip] = []
     private var lastArrival = Duration.zero
-    /// How many trips were sent behind, or beside, another.
-    private(set) var ahead = 0
+    /// How many trips were sent behind, or beside, another; how many bells brought about what was rehearsed.
+    private(set) var ahead = 0, rehearsals = 0
     let faults: Bool
     let calm: Bool
     let busy: Bool
@@ -171,8 +170,8 @@ struct SimulatedWorld {
             guard wanted == [trip] else { throw Violation(description: "rehearsed \(trip) for a bell, and then wanted \(wanted)") }
             rehearsals += 1
         }
-        let queue = brain.queues.randomElement(using: &random)?.settings.name ?? ""
-        rehearsed = brain.rehearsal(ofBell: queue, now: now).map { (queue, brain.nextWake ?? .seconds(Int64.max), "\($0)") }
+        let next = brain.queues.randomElement(using: &random)?.settings.name ?? ""
+        rehearsed = brain.rehearsal(ofBell: next, now: now).map { (next, brain.nextWake ?? .seconds(Int64.max), "\($0)") }
         try obey(actions)
         scheduleWake()
     }
