@@ -115,8 +115,29 @@ size_t hark_session_members(pid_t session, pid_t *pids, size_t capacity) {
     return count;
 }
 
+/* Adds the children of one thread. False if the kernel has no such list. */
+static bool add_children(pid_t process, pid_t thread, pid_t *pids, size_t capacity, size_t *count) {
+    char path[64], text[4096];
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)process, (int)thread);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    int pid = 0;
+    for (ssize_t length; (length = read(fd, text, sizeof(text))) > 0;)
+        for (ssize_t at = 0; at < length; at++) {
+            if (text[at] != ' ') { /* each is followed by one */
+                pid = pid * 10 + (text[at] - '0');
+                continue;
+            }
+            if (*count < capacity) pids[*count] = (pid_t)pid;
+            *count += 1;
+            pid = 0;
+        }
+    close(fd);
+    return true;
+}
+
 size_t hark_children(pid_t parent, pid_t *pids, size_t capacity) {
-    char path[128];
+    char path[64];
     snprintf(path, sizeof(path), "/proc/%d/task", (int)parent);
     DIR *threads = opendir(path);
     if (threads == NULL) return 0;
@@ -124,16 +145,15 @@ size_t hark_children(pid_t parent, pid_t *pids, size_t capacity) {
     bool readable = false;
     for (struct dirent *entry; (entry = readdir(threads)) != NULL;) {
         if (entry->d_name[0] == '.') continue;
-        snprintf(path, sizeof(path), "/proc/%d/task/%.20s/children", (int)parent, entry->d_name);
-        FILE *list = fopen(path, "re");
-        if (list == NULL) continue;
-        readable = true;
-        for (int pid; fscanf(list, "%d", &pid) == 1; count += 1)
-            if (count < capacity) pids[count] = (pid_t)pid;
-        fclose(list);
+        if (add_children(parent, (pid_t)atoi(entry->d_name), pids, capacity, &count)) readable = true;
     }
     closedir(threads);
     return readable ? count : children_by_stat(parent, pids, capacity);
+}
+
+size_t hark_adopted(pid_t *pids, size_t capacity) {
+    size_t count = 0;
+    return add_children(getpid(), getpid(), pids, capacity, &count) ? count : children_by_stat(getpid(), pids, capacity);
 }
 
 int hark_socket_pair(bool packets, int *fds) {

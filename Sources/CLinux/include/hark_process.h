@@ -24,6 +24,11 @@ bool hark_has_ended(pid_t pid);
    `capacity` were stored. */
 size_t hark_children(pid_t parent, pid_t *_Nonnull pids, size_t capacity);
 
+/* The same for what this process has adopted as a subreaper, among others: the children of its main thread. The kernel gives an orphan to
+   the first thread of its new parent that has not ended (find_new_reaper in kernel/exit.c), and the main thread ends with the process:
+   libdispatch keeps it asleep when a program has no more use for it. Reading the list of each thread takes ten times as long. */
+size_t hark_adopted(pid_t *_Nonnull pids, size_t capacity);
+
 /* The same for the members of a session, less its leader and those that have ended. */
 size_t hark_session_members(pid_t session, pid_t *_Nonnull pids, size_t capacity);
 

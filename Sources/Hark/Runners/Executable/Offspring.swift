@@ -148,7 +148,8 @@ final class Offspring: Sendable {
             guard let session = state.entries[ticket]?.pid else { return [] }
             return pids { hark_session_members(session, $0, $1) }.filter { kill($0, in: session) }.map { ($0, false) }
         }
-        let children = children(of: getpid())
+        // What was here before may be a child of any thread.
+        let children = state.foreign.isEmpty ? pids { hark_adopted($0, $1) } : children(of: getpid())
         let started = Set(state.entries.values.compactMap(\.pid))
         let halfBorn = state.entries.values.contains { $0.pid == nil && !$0.over }
         let running = Set(state.entries.filter { $0.value.runsTasks && !$0.value.over || $0.value.pid == nil }.keys)
