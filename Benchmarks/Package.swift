@@ -6,9 +6,16 @@ let hark = Target.Dependency.product(name: "Hark", package: "hark")
 
 let package = Package(
     name: "hark-bench",
-    dependencies: [.package(name: "hark", path: "..")],
+    dependencies: [
+        .package(name: "hark", path: ".."),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
+        .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
+    ],
     targets: [
-        .executableTarget(name: "hark-bench", dependencies: [.product(name: "HarkCLI", package: "hark"), hark]),
+        .executableTarget(name: "hark-bench", dependencies: [
+            .product(name: "HarkCLI", package: "hark"), hark, .product(name: "Subprocess", package: "swift-subprocess"),
+            .product(name: "SystemPackage", package: "swift-system"),
+        ]),
         .executableTarget(name: "hark-guard", dependencies: [hark]),
     ]
 )

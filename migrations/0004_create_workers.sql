@@ -172,25 +172,24 @@ language sql volatile set search_path = pg_catalog, pg_temp as $$
       and hark.is_heard(w) and hark.is_taken(hark.guard_class(), w.id))
 $$;
 
--- Takes SLEEP, for the session, if no other session has it. Waits for the microseconds in which an insert probes it, and fails when
--- somebody holds it shared for longer than the session's lock_timeout.
-create function hark.take_sleep(bucket integer) returns boolean
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-  if pg_try_advisory_lock(hark.sleep_class(), bucket) then
-    return true;
-  elsif hark.is_taken(hark.sleep_class(), bucket) then
-    return false;
-  end if;
-  perform pg_advisory_lock(hark.sleep_class(), bucket);
-  return true;
-exception when lock_not_available then
-  -- Another worker was first.
-  if hark.is_taken(hark.sleep_class(), bucket) then
-    return false;
-  end if;
-  raise;
-end $$;
+-- The processes that hold SLEEP exclusively in this bucket, as a sleeper does: one at most.
+create function hark.sleepers(bucket integer) returns table (pid integer)
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+  select l.pid from pg_locks l
+  where l.locktype = 'advisory' and l.objsubid = 2 and l.granted and l.mode = 'ExclusiveLock'
+    and l.database = (select d.oid from pg_database d where d.datname = current_database())
+    and l.classid = hark.sleep_class()::oid and l.objid = sleepers.bucket::oid
+$$;
+
+-- Takes SLEEP for the session, or says why not: taken, another session holds it exclusively; blocked, somebody has it shared, as who is
+-- about to commit without having rung.
+create function hark.try_sleep(bucket integer) returns text language sql volatile set search_path = pg_catalog, pg_temp as $$
+  select case
+    when pg_try_advisory_lock(hark.sleep_class(), bucket) then 'had'
+    when exists (select from hark.sleepers(bucket)) then 'taken'
+    else 'blocked'
+  end
+$$;
 
 -- Whether the SLEEP of each of these buckets is held by a worker that is heard of, and will pass on what is not its own.
 create function hark.are_answered(buckets integer[]) returns boolean
@@ -198,13 +197,10 @@ language sql volatile set search_path = pg_catalog, pg_temp as $$
   select not exists (
     select from unnest(buckets) b (bucket)
     where not exists (
-      select from pg_locks sleep
-      join pg_locks alive on alive.pid = sleep.pid and alive.database = sleep.database
+      select from hark.sleepers(b.bucket) sleeper
+      join pg_locks alive on alive.pid = sleeper.pid and alive.database = (select d.oid from pg_database d where d.datname = current_database())
       join hark.workers w on w.id = alive.objid::int8
-      where sleep.locktype = 'advisory' and sleep.objsubid = 2 and sleep.granted and sleep.mode = 'ExclusiveLock'
-        and sleep.database = (select d.oid from pg_database d where d.datname = current_database())
-        and sleep.classid = hark.sleep_class()::oid and sleep.objid = b.bucket::oid
-        and alive.locktype = 'advisory' and alive.objsubid = 2 and alive.granted and alive.classid = hark.worker_class()::oid
+      where alive.locktype = 'advisory' and alive.objsubid = 2 and alive.granted and alive.classid = hark.worker_class()::oid
         and hark.is_heard(w)))
 $$;
 
@@ -219,7 +215,7 @@ begin
   foreach vacant in array buckets loop
     if pg_try_advisory_lock(hark.standby_class(), vacant) then
       perform pg_advisory_unlock(hark.standby_class(), vacant);
-    elsif not hark.is_taken(hark.sleep_class(), vacant) then
+    elsif not exists (select from hark.sleepers(vacant)) then
       for heir in
         select distinct on (q) w.id, q from hark.workers w, unnest(w.queues) q
         where w.id <> worker and hark.bucket(q) = vacant and hark.is_heard(w) and hark.is_asleep(w.id, vacant)
@@ -235,15 +231,17 @@ create function hark.buckets(queues text[]) returns integer[] language sql immut
   'select coalesce(array_agg(distinct hark.bucket(q)), ''{}'') from unnest(queues) q';
 
 -- A worker that found nothing to do goes to sleep: as a reserve if it sleeps for all of its queues (whole) and another guards
--- them, else with SLEEP, or standing by where another one has that. guards: it holds GUARD, being awake. Quiet: nobody is about to
--- commit a task without having rung; a reserve need not ask. The locks are the session's.
-create function hark.arm(worker integer, queues text[], whole boolean, guards boolean, out is_reserve boolean, out stands_by boolean, out quiet boolean)
+-- them, else with SLEEP, or standing by where another one has that. guards: it holds GUARD, being awake. blocked: the buckets whose
+-- SLEEP it has still to wait for. The locks are the session's.
+create function hark.arm(worker integer, queues text[], whole boolean, guards boolean, out is_reserve boolean, out stands_by boolean, out blocked integer[])
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   bucket integer;
+  answer text;
 begin
   is_reserve := false;
   stands_by := false;
+  blocked := '{}';
   if whole then
     perform pg_advisory_lock(hark.reserve_class(), worker);
   end if;
@@ -252,7 +250,6 @@ begin
   end if;
   if whole and hark.is_guarded(worker, queues) then
     is_reserve := true;
-    quiet := true;
     -- It may have been called to take SLEEP.
     perform hark.call_standby(worker, hark.buckets(queues));
     return;
@@ -260,9 +257,11 @@ begin
   foreach bucket in array hark.buckets(queues) loop
     execute 'listen hark_bell_' || bucket;
     perform pg_advisory_lock(hark.sleeper_class(), hark.sleeper(worker, bucket));
-    if not hark.take_sleep(bucket) then
+    answer := hark.try_sleep(bucket);
+    if answer = 'taken' then
       perform pg_advisory_lock_shared(hark.standby_class(), bucket);
-      if hark.take_sleep(bucket) then
+      answer := hark.try_sleep(bucket);
+      if answer <> 'taken' then
         perform pg_advisory_unlock_shared(hark.standby_class(), bucket);
       else
         stands_by := true;
@@ -270,6 +269,9 @@ begin
           execute 'unlisten hark_bell_' || bucket;
         end if;
       end if;
+    end if;
+    if answer = 'blocked' then
+      blocked := blocked || bucket;
     end if;
   end loop;
   if whole then
@@ -279,10 +281,33 @@ begin
     end if;
     perform pg_advisory_unlock(hark.reserve_class(), worker);
   end if;
-  quiet := hark.is_quiet(queues);
 end $$;
 
--- Gives back every lock of a sleeper or a guard that this session holds, and calls those who stand by: for each SLEEP among them, and
+-- Waits for the SLEEP of these buckets, which it could not have when it armed, so long altogether. While it waits, who makes a task ready
+-- rings, because a try fails behind one that waits. Says had, taken (another worker that waited was first: arm anew), or blocked.
+create function hark.await_sleep(buckets integer[], patience interval) returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  bucket integer;
+  deadline timestamptz := clock_timestamp() + patience;
+begin
+  foreach bucket in array buckets loop
+    -- From an earlier wait.
+    continue when exists (select from hark.sleepers(bucket) s where s.pid = pg_backend_pid());
+    begin
+      perform set_config('lock_timeout', greatest(1, round(extract(epoch from deadline - clock_timestamp()) * 1000))::text, true);
+      perform pg_advisory_lock(hark.sleep_class(), bucket);
+    exception when lock_not_available then
+      -- It may have been granted in the moment in which the timeout struck.
+      if not exists (select from hark.sleepers(bucket) s where s.pid = pg_backend_pid()) then
+        return case when exists (select from hark.sleepers(bucket)) then 'taken' else 'blocked' end;
+      end if;
+    end;
+  end loop;
+  return 'had';
+end $$;
+
+-- Gives back every lock of a sleeper or a guard that this session holds, and calls those who stand by: in each bucket that it answered for, and
 -- if the worker will not take over what it was called for itself, for every bucket. queues: all of the worker's. guards: it is awake
 -- with room, and guards its queues from now on. Returns how many locks.
 create function hark.disarm(worker integer, queues text[], guards boolean) returns integer
@@ -290,7 +315,8 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   held record;
   bucket integer;
-  vacated integer[] := '{}';
+  answered integer[] := '{}';
+  left_to_others integer[] := '{}';
   released integer := 0;
 begin
   for held in
@@ -304,8 +330,10 @@ begin
     else
       perform pg_advisory_unlock(held.class, held.key);
     end if;
-    if held.class = hark.sleep_class() then
-      vacated := vacated || held.key;
+    if held.class = hark.sleeper_class() then
+      answered := answered || (held.key & 255);
+    elsif held.class = hark.standby_class() then
+      left_to_others := left_to_others || held.key;
     end if;
     released := released + 1;
   end loop;
@@ -315,16 +343,10 @@ begin
   if guards then
     perform pg_advisory_lock(hark.guard_class(), worker);
   end if;
-  perform hark.call_standby(worker, case when guards then vacated else hark.buckets(queues) end);
+  perform hark.call_standby(
+    worker, case when guards then array(select b from unnest(answered) b where b <> all (left_to_others)) else hark.buckets(queues) end);
   return released;
 end $$;
-
-create function hark.is_quiet(queues text[]) returns boolean
-language sql volatile set search_path = pg_catalog, pg_temp as $$
-  select coalesce(bool_and(
-    case when pg_try_advisory_lock(hark.silent_class(), b.bucket) then pg_advisory_unlock(hark.silent_class(), b.bucket) else false end), true)
-  from unnest(hark.buckets(queues)) b (bucket)
-$$;
 
 -- A guard that is full or leaves: others are to see to its queues, one if it has all of them. guards: it holds GUARD.
 create function hark.hand_over(worker integer, queues text[], guards boolean) returns void

@@ -33,8 +33,8 @@ def database(bench):
 class Worker:
     """A worker that runs as long as the block does. It must end well, or the figures are not worth anything."""
 
-    def __init__(self, bench, database, *, slots, queues=("default",), functions=None, python=None, server=None, name=None, poll=None):
-        """slots: of each queue. functions: a directory with executables. name, poll: as in a configuration."""
+    def __init__(self, bench, database, *, slots, queues=("default",), functions=None, python=None, server=None, name=None, poll=None, durable_claims=True):
+        """slots: of each queue. functions: a directory with executables. name, poll, durable_claims: as in a configuration."""
         self._was_killed = False
         self.interpreters = python["interpreters"] if python else 0
         self._directory = tempfile.TemporaryDirectory(prefix="worker-", dir=bench.place)
@@ -44,7 +44,7 @@ class Worker:
         if functions:
             lines.append(f"functions_directory = {json.dumps(functions)}")
         for queue in queues:
-            lines += [f"[queues.{queue}]", f"slots = {slots}"]
+            lines += [f"[queues.{queue}]", f"slots = {slots}", f"durable_claims = {json.dumps(durable_claims)}"]
         if python:
             lines += ["[python]"] + [f"{key} = {_toml(value)}" for key, value in python.items()]
         configuration = f"{self._directory.name}/hark.toml"

@@ -54,6 +54,7 @@ struct ConfigurationTests {
                 [queues.default]
                 slots = 4
                 [queues."a.b"]
+                durable_claims = false
                 max_attempts = 3
                 timeout = "30s"
 
@@ -70,10 +71,10 @@ struct ConfigurationTests {
         #expect(all.unknownFunctionGrace.value == .seconds(3_600))
         #expect(all.taskLog.value == .failures)
         #expect(all.queues.map(\.value).sorted { $0.name < $1.name } == [
-            QueueSettings(name: "a.b", slots: 10, maxAttempts: 3, timeout: .seconds(30)), QueueSettings(name: "default", slots: 4),
+            QueueSettings(name: "a.b", slots: 10, maxAttempts: 3, timeout: .seconds(30), durableClaims: false), QueueSettings(name: "default", slots: 4),
         ])
         let resize = try #require(all.functions["resize_image"])
-        #expect(resize.origin == .file("hark.toml", line: 19))
+        #expect(resize.origin == .file("hark.toml", line: 20))
         #expect(resize.value.command == ["/usr/lib/app/resize", "--quiet"])
         #expect(resize.value.policy == FunctionPolicy(maxAttempts: 5, timeout: .seconds(30)))
         #expect(resize.value.environment == ["LEVEL": "9"])
@@ -120,6 +121,8 @@ struct ConfigurationTests {
         ("[queues.mail]\nslots = 0", "hark.toml:2: slots = 0 is out of range: 1 to 10000 are valid"),
         ("[queues.mail]\nslots = \"3\"", "hark.toml:2: slots = \"3\" is not a whole number"),
         ("[queues.mail]\nslots = 1.5", "hark.toml:2: slots = 1.5 is not a whole number"),
+        ("[queues.mail]\ndurable_claims = 0", "hark.toml:2: durable_claims = 0 is neither true nor false"),
+        ("[queues.mail]\ndurable_claims = \"false\"", "hark.toml:2: durable_claims = \"false\" is neither true nor false: write it without quotes"),
         ("[queues]\nmail = 3", "hark.toml:2: mail = 3 is not a table"),
         ("[python]\ninterpreters = 2", "hark.toml:1: python is not valid: lacks modules: name those whose functions tasks may run"),
         ("[python]\nmodules = [\"sim.\"]", "hark.toml:2: modules = [\"sim.\"] has “sim.”, which is not the name of a module"),

@@ -17,4 +17,8 @@ functions.add("now") { (_: TaskContext) -> Int in
 // Keeps its slot.
 functions.add("wait") { (_: TaskContext) in try await Task.sleep(for: .seconds(3600)) }
 
-await HarkMain.main(functions: functions)
+if CommandLine.arguments.dropFirst().first == "spawn-alone" {
+    try await SpawnAlone.run(Array(CommandLine.arguments.dropFirst(2)))
+} else {
+    await HarkMain.main(functions: functions)
+}

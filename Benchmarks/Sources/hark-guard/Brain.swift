@@ -46,7 +46,7 @@ struct Brain {
                     events.append(.finished(tasks[start..<min(start + Self.batch, tasks.count)].map { ($0.claim, .completed(result: nil)) }))
                 }
             case .report(.written(let writes)): written += writes.count
-            case .arm: events.append(.armed(quiet: true, isReserve: false, standsBy: false))
+            case .arm: events.append(.armed(isReserve: false, standsBy: false, blocked: []))
             case .disarm: events.append(.disarmed)
             default: break
             }

@@ -13,9 +13,9 @@ from bench.waiting import wait_until
 SHARES = (50, 95, 99, 99.9)
 
 
-def of_hark(bench, count, pause):
+def of_hark(bench, count, pause, durable_claims=True):
     """Milliseconds from the INSERT to the first line of a Swift function. pause: (from, to) in microseconds between two inserts."""
-    with hark.database(bench) as database, hark.Worker(bench, database, slots=100) as worker, bench.server.connect(database) as connection:
+    with hark.database(bench) as database, hark.Worker(bench, database, slots=100, durable_claims=durable_claims) as worker, bench.server.connect(database) as connection:
         worker.wait_until_ready()
         sql = "insert into hark.tasks (function) values ('now') returning id"
 

@@ -12,8 +12,8 @@ public struct Health: Sendable {
 
     /// A session, or a prepared transaction, that holds locks of the doorbell and should not.
     public struct LockHolder: Sendable {
-        /// It holds SLEEP without being a worker; else SILENT for more than a second.
-        public var isSleep: Bool
+        /// It holds SLEEP exclusively without being a worker; else shared for more than a second.
+        public var isExclusive: Bool
         /// 0 for a prepared transaction.
         public var pid: Int32
         /// The name of the prepared transaction.
@@ -79,7 +79,7 @@ extension Client {
 extension Health.LockHolder {
     init(_ row: Row) throws {
         self.init(
-            isSleep: try row.string("class") == "sleep", pid: Int32(clamping: try row.int64("pid")), prepared: try row.optionalString("prepared"), locks: try row.int("locks"),
+            isExclusive: try row.string("mode") == "exclusive", pid: Int32(clamping: try row.int64("pid")), prepared: try row.optionalString("prepared"), locks: try row.int("locks"),
             application: try row.optionalString("application"), state: try row.optionalString("state"), age: try row.optionalDouble("age") ?? 0)
     }
 }

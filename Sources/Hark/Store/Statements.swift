@@ -4,6 +4,7 @@ internal import PQ
 /// The statements of `Store/SQL/`, one file each, as they ship inside the binary.
 enum SQL {
     static let settings = statement("settings")
+    static let relax = statement("relax")
 
     static let claim = statement("claim")
     static let claimLane = statement("claim_lane")
@@ -33,7 +34,7 @@ enum SQL {
     static let rescue = statement("rescue")
 
     static let arm = statement("arm")
-    static let quiet = statement("quiet")
+    static let awaitSleep = statement("await_sleep")
     static let disarm = statement("disarm")
     static let passOn = statement("pass_on")
     static let handOver = statement("hand_over")

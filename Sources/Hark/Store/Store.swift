@@ -82,7 +82,7 @@ struct Store: Sendable {
     }
 
     private func steps(of trip: Trip) -> [Step] {
-        var steps: [Step] = []
+        var steps: [Step] = trip.mayBeLost ? [(Query(SQL.relax), Self.nothing)] : []
         if let nonce = trip.proof {
             steps.append((Query(SQL.notify, [.text(Channel.control(worker.id)), .text("proof \(nonce)")]), Self.nothing))
         }

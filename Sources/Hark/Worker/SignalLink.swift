@@ -106,15 +106,21 @@ struct SignalLink: Sendable {
         return (worker, previously != nil)
     }
 
-    nonisolated(nonsending) func arm(_ queues: [String], whole: Bool, guards: Bool) async throws -> (isReserve: Bool, standsBy: Bool, quiet: Bool) {
+    nonisolated(nonsending) func arm(_ queues: [String], whole: Bool, guards: Bool) async throws -> (isReserve: Bool, standsBy: Bool, blocked: [Int32]) {
         do {
             let row = try await connection.execute(SQL.arm, [.int32(worker), .textArray(queues), .bool(whole), .bool(guards)]).first
-            return (try row?.bool(0) ?? false, try row?.bool(1) ?? false, try row?.bool(2) ?? false)
+            return (try row?.bool(0) ?? false, try row?.bool(1) ?? false, try row?.string(2).split(separator: " ").compactMap { Int32($0) } ?? [])
         } catch {
             // Half of the locks may be ours already.
             try? await disarm(guards: false)
             throw error
         }
+    }
+
+    nonisolated(nonsending) func awaitSleep(_ buckets: [Int32], patience: Duration) async throws -> Awaited {
+        let milliseconds = Int32(clamping: Int64(patience.seconds * 1_000))
+        let row = try await connection.execute(SQL.awaitSleep, [.int32Array(buckets), .int32(milliseconds)]).first
+        return try row.flatMap { Awaited(rawValue: try $0.string(0)) } ?? .blocked
     }
 
     nonisolated(nonsending) func disarm(guards: Bool) async throws {
@@ -129,16 +135,9 @@ struct SignalLink: Sendable {
         _ = try await connection.execute(SQL.passOn, [.textArray(queues), .int32(worker)])
     }
 
-    nonisolated(nonsending) func isQuiet(_ queues: [String]) async throws -> Bool {
-        try await connection.execute(SQL.quiet, [.textArray(queues)]).first?.bool(0) ?? false
-    }
-
     nonisolated(nonsending) func beat(_ beat: Beat) async throws { _ = try await connection.pipeline([[Store.beat(beat, of: worker)]]) }
 
-    /// Who has rung us, and has not committed yet, holds SILENT: what that brings is for others to do.
     nonisolated(nonsending) func leave() async throws {
-        let limit = EventLoop.now + .seconds(1)
-        while EventLoop.now < limit, (try? await isQuiet(queues)) == false { try await connection.loop.sleep(until: EventLoop.now + .milliseconds(20)) }
         try? await passOn(queues)
         _ = try await connection.execute(SQL.unregister, [.int32(worker)])
     }
@@ -155,8 +154,9 @@ enum SessionSetup {
         // PostgreSQL 14 and later; the session of an idle worker is meant to be idle.
         "select set_config(name, '0', false) from pg_settings where name = 'idle_session_timeout'",
     ]
-    /// The locks that a worker waits for are only ever held for microseconds by others; whoever holds one for longer is not one of us.
-    static let signal = common + ["set lock_timeout = '100ms'"]
+    /// The locks that a worker waits for are only ever held for microseconds by others, or, that of NOTIFY, through a few commits; whoever
+    /// holds one for longer is not one of us.
+    static let signal = common + ["set lock_timeout = '1s'"]
     /// A claim must not wait for ever behind an ALTER TABLE.
     static let work = common + ["set lock_timeout = '20s'"]
 }

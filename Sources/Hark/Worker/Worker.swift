@@ -260,11 +260,11 @@ public actor Worker: Service {
         case .drop(let link, let reason): begin { await $0.drop(link, reason) }
         case .trip(let trip): send(trip)
         case .arm(let queues, let whole, let guards): begin { await $0.arm(queues, whole: whole, guards: guards) }
+        case .awaitSleep(let buckets, let patience): begin { await $0.awaitSleep(buckets, patience) }
         case .disarm(let guards): begin { await $0.disarm(guards: guards) }
         case .handOver(let queues, let guards): begin { try? await $0.signal?.handOver(queues, guards: guards) }
         // If it fails the connection is gone, and the polls of the others find what is left.
         case .passOn(let queues): begin { try? await $0.signal?.passOn(queues) }
-        case .askQuiet(let queues): begin { await $0.askQuiet(queues) }
         case .beat(let beat): begin { try? await $0.signal?.beat(beat) }
         case .run(let tasks): start(tasks)
         // Who runs it may have been replaced since.
@@ -438,23 +438,23 @@ public actor Worker: Service {
     private func arm(_ queues: [String], whole: Bool, guards: Bool) async {
         guard let signal else { return }
         do {
-            let (isReserve, standsBy, quiet) = try await signal.arm(queues, whole: whole, guards: guards)
-            tell(.armed(quiet: quiet, isReserve: isReserve, standsBy: standsBy))
+            let (isReserve, standsBy, blocked) = try await signal.arm(queues, whole: whole, guards: guards)
+            tell(.armed(isReserve: isReserve, standsBy: standsBy, blocked: blocked))
         } catch {
             tell(.armFailed(reason: "cannot arm the doorbell: \(error)"))
         }
     }
 
-    private func disarm(guards: Bool) async {
+    private func awaitSleep(_ buckets: [Int32], _ patience: Duration) async {
         guard let signal else { return }
-        // If it fails the connection is gone, and with it the locks.
-        try? await signal.disarm(guards: guards)
-        tell(.disarmed)
+        tell(.awaited((try? await signal.awaitSleep(buckets, patience: patience)) ?? .blocked))
     }
 
-    private func askQuiet(_ queues: [String]) async {
+    private func disarm(guards: Bool) async {
         guard let signal else { return }
-        do { tell(.quiet(try await signal.isQuiet(queues))) } catch { tell(.quiet(false)) }
+        // If it fails, the connection is gone as a rule, and with it the locks; else the locks are, and polls do for who was to be called.
+        try? await signal.disarm(guards: guards)
+        tell(.disarmed)
     }
 
     private func leave() async {

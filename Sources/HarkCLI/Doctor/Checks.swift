@@ -42,15 +42,15 @@ enum Checks {
     static func locks(_ health: Health) -> [Finding] {
         let found = health.lockHolders.map { holder in
             let who = "process \(holder.pid)" + (holder.application.map { $0.isEmpty ? "" : " (\($0))" } ?? "")
-            if holder.isSleep {
-                return Finding.warning("bell", "\(who) holds \(holder.locks) of the doorbell's SLEEP locks and is no worker: inserts ring for nobody, or workers cannot sleep and poll", "select pg_terminate_backend(\(holder.pid)); ends it.")
+            if holder.isExclusive {
+                return Finding.warning("bell", "\(who) holds \(holder.locks) of the doorbell's SLEEP locks and is no worker: inserts ring for nobody", "select pg_terminate_backend(\(holder.pid)); ends it.")
             }
-            let silent = "held the doorbell's SILENT lock for \(Moment.duration(holder.age)): workers poll"
+            let held = "held the doorbell's SLEEP lock for \(Moment.duration(holder.age)): workers poll"
             if let prepared = holder.prepared {
                 let name = "'\(prepared.replacing("'", with: "''"))'"
-                return Finding.warning("bell", "the prepared transaction \(name) has \(silent)", "commit prepared \(name); or rollback prepared \(name); ends it.")
+                return Finding.warning("bell", "the prepared transaction \(name) has \(held)", "commit prepared \(name); or rollback prepared \(name); ends it.")
             }
-            return Finding.warning("bell", "\(who) has \(silent)", "It inserted tasks with immediate constraints and has not committed, or took the lock itself; if it hangs, select pg_terminate_backend(\(holder.pid)); ends it.")
+            return Finding.warning("bell", "\(who) has \(held)", "It inserted tasks with immediate constraints and has not committed, or took the lock itself; if it hangs, select pg_terminate_backend(\(holder.pid)); ends it.")
         }
         return found.isEmpty ? [.ok("bell", "nobody but workers and commits holds the doorbell's locks")] : found
     }

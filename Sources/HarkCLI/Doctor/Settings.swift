@@ -47,6 +47,7 @@ enum Settings {
         var parts = ["\(queue.slots) \(queue.slots == 1 ? "slot" : "slots")"]
         if let attempts = queue.maxAttempts { parts.append("at most \(attempts) attempts") }
         if let timeout = queue.timeout { parts.append("timeout \(DurationText.format(timeout))") }
+        if !queue.durableClaims { parts.append("claims may be lost with the server") }
         return parts.joined(separator: ", ")
     }
 

@@ -45,7 +45,7 @@ struct Configuration: Sendable {
         "database", "signal_database", "name", "poll_interval", "drain_timeout", "stop_grace", "functions_directory", "result_limit",
         "unknown_function_grace", "task_log",
     ]
-    static let queueKeys = ["slots", "max_attempts", "timeout"]
+    static let queueKeys = ["slots", "max_attempts", "timeout", "durable_claims"]
     static let functionKeys = ["command", "timeout", "max_attempts", "directory", "environment"]
     private static let attempts = 1...1_000
     private static let timeouts = Duration.milliseconds(1)...(.seconds(365 * 86_400))
@@ -101,6 +101,7 @@ struct Configuration: Sendable {
             if let given = reader.given(inFile: key + ["slots"]) { settings.slots = try given.integer(QueueChoice.slots) }
             if let given = reader.given(inFile: key + ["max_attempts"]) { settings.maxAttempts = try given.integer(attempts) }
             if let given = reader.given(inFile: key + ["timeout"]) { settings.timeout = try given.duration(timeouts) }
+            if let given = reader.given(inFile: key + ["durable_claims"]) { settings.durableClaims = try given.truth() }
             configured.append(Sourced(value: settings, origin: reader.file?.origin(of: key) ?? .builtIn))
         }
         if chosen.isEmpty { return configured.isEmpty ? [Sourced(value: QueueSettings(name: "default"), origin: .builtIn)] : configured }

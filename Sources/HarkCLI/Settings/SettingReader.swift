@@ -114,6 +114,11 @@ extension SettingReader.Given {
         return choice
     }
 
+    func truth() throws(SettingProblem) -> Bool {
+        guard case .bool(let truth) = value else { throw problem("is neither true nor false\(value.string.map { ["true", "false"].contains($0) } == true ? ": write it without quotes" : "")") }
+        return truth
+    }
+
     func texts() throws(SettingProblem) -> [String] {
         guard case .array(let elements) = value, !elements.isEmpty else { throw problem("is not a list of texts: write [\"/usr/lib/app/resize\", \"--quiet\"]") }
         var texts: [String] = []

@@ -67,7 +67,7 @@ struct DoctorTests {
     func locks() async throws {
         try await Bench.with { bench in
             let stranger = try await bench.database.connect()
-            _ = try await stranger.execute("select pg_advisory_lock_shared(hark.sleep_class(), 7)")
+            _ = try await stranger.execute("select pg_advisory_lock(hark.sleep_class(), 7)")
             let result = try await bench.hark("doctor")
             #expect(result.out.contains("process \(stranger.backendPid)"))
             #expect(result.out.contains("SLEEP locks and is no worker"))
@@ -76,16 +76,16 @@ struct DoctorTests {
     }
 
     @Test("who keeps a worker from sleeping is named, whether a session or a prepared transaction")
-    func silent() async throws {
+    func blocked() async throws {
         try await Bench.with { bench in
             let client = try await bench.database.connect()
             // Nobody sleeps yet, so the insert does not ring, and its transaction can be prepared.
             try await client.script("begin; insert into hark.tasks (function) values ('echo'); prepare transaction 'it''s prepared'")
             let stranger = try await bench.database.connect()
-            _ = try await stranger.execute("select pg_advisory_lock_shared(hark.silent_class(), hark.bucket('default'))")
+            _ = try await stranger.execute("select pg_advisory_lock_shared(hark.sleep_class(), hark.bucket('default'))")
             let code = try await bench.work { worker in
                 try await worker.line("listening")
-                try await worker.line("polling, for now: somebody has held the doorbell's SILENT lock")
+                try await worker.line("polling, for now: somebody has held the doorbell's SLEEP lock")
                 let result = try await bench.hark("doctor")
                 #expect(result.out.contains("the prepared transaction 'it''s prepared' has held"))
                 #expect(result.out.contains("rollback prepared 'it''s prepared';"))

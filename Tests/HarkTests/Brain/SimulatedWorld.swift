@@ -24,12 +24,12 @@ struct SimulatedWorld {
         case event(WorkerEvent)
         /// A round trip on the work connection of that number.
         case arrive(Trip, TripFailure?, line: Int)
-        case arm(Set<String>), disarm, quiet(Set<String>)
+        case arm(Set<String>), await(until: Duration), disarm
         case connect(Link)
         case insert
         /// Of a row whose insert has decided long before whether to ring.
         case commit(Int64, Row, rings: Bool)
-        /// A stranger gives back the SILENT lock.
+        /// A stranger gives back the SLEEP lock.
         case giveBack(String)
         case configure([String: Int])
         case resume(slept: Duration)
@@ -46,38 +46,29 @@ struct SimulatedWorld {
     private(set) var started = 0
     private var random: SplitMix64
     private var agenda: [(at: Duration, order: Int, what: Happening)] = []
-    private var order = 0
-    private var positions: Int64 = 0
-    private var armed: Set<String> = []
+    private var (order, positions) = (0, Int64(0))
     private var up: [Link: Bool] = [.signal: false, .work: false]
     private var asleep = false
     private var bellsInFlight = 0
     /// What the next bell would make the brain send, as it says itself.
     private var rehearsed: (queue: String, until: Duration, trip: String)?
-    /// How many hold SILENT, by queue.
+    /// How many hold SLEEP shared, by queue, where the worker has it, could not have it, and waits for it.
     private var silent: [String: Int] = [:]
+    private var (armed, blocked, waiting): (Set<String>, Set<String>, Set<String>) = ([], [], [])
     /// What the brain has written, as the database took it; and what it has heard of that.
     private var taken: [Claim: Write.Verb] = [:]
-    private var confirmed: Set<Claim> = []
-    private var givenUp = false
-    private var claimedAfterDrain = false
-    private var draining = false
+    private var (givenUp, draining) = (false, false)
     private var runningNow: [Claim: String] = [:]
-    private var deaf: Set<Claim> = []
-    private var wakes = 0
+    private var (confirmed, deaf): (Set<Claim>, Set<Claim>) = ([], [])
     /// Of the settings in force, and the most that there ever were.
-    private var slots: [String: Int]
-    private var most: [String: Int]
+    private var slots: [String: Int], most: [String: Int]
     private var settings = WorkerState.Settings()
     /// The work connections so far, the trips under way on the last one, and when the last of them arrives.
-    private var line = 0
-    private var underWay: [Trip] = []
-    private var lastArrival = Duration.zero
+    private var (line, wakes) = (0, 0)
+    private var (underWay, lastArrival): ([Trip], Duration) = ([], .zero)
     /// How many trips were sent behind, or beside, another; how many bells brought about what was rehearsed.
     private(set) var ahead = 0, rehearsals = 0
-    let faults: Bool
-    let calm: Bool
-    let busy: Bool
+    let faults: Bool, calm: Bool, busy: Bool
 
     /// - Parameters:
     ///   - faults: connections break, round trips fail, functions are deaf.
@@ -85,9 +76,7 @@ struct SimulatedWorld {
     ///   - busy: tasks come in crowds, functions are quick, and there are many slots.
     init(seed: UInt64, faults: Bool, calm: Bool = false, busy: Bool = false) {
         random = SplitMix64(seed: seed)
-        self.faults = faults
-        self.calm = calm
-        self.busy = busy
+        (self.faults, self.calm, self.busy) = (faults, calm, busy)
         slots = ["a": Int.random(in: 1...(busy ? 12 : 4), using: &random), "b": Int.random(in: 1...3, using: &random)]
         most = slots
         settings.queues = Self.queues(slots)
@@ -130,8 +119,7 @@ struct SimulatedWorld {
             plan(.milliseconds(Int.random(in: 0...25_000, using: &random)), .resume(slept: .milliseconds(Int.random(in: 500...60_000, using: &random))))
         }
         if let drainAfter { plan(drainAfter, .event(.drain(timeout: .seconds(Int.random(in: 0...8, using: &random))))) }
-        let first = brain.start(now: now)
-        try obey(first)
+        try obey(brain.start(now: now))
         scheduleWake()
         var steps = 0
         while let next = agenda.indices.min(by: { (agenda[$0].at, agenda[$0].order) < (agenda[$1].at, agenda[$1].order) }) {
@@ -203,7 +191,7 @@ struct SimulatedWorld {
         case .breakLink(let link):
             guard up[link] == true else { return }
             up[link] = false
-            if link == .signal { armed = [] }
+            if link == .signal { loseLocks() }
             plan(latency(), .event(.disconnected(link, reason: "cut")))
         case .insert: insert()
         case .commit(let id, let row, let rings):
@@ -223,13 +211,24 @@ struct SimulatedWorld {
             try arrive(trip, failure)
         case .arm(let queues):
             guard up[.signal] == true else { return }
-            armed = queues
-            try tell(.armed(quiet: isQuiet(queues) && Int.random(in: 0...4, using: &random) != 0, isReserve: false, standsBy: Int.random(in: 0...4, using: &random) == 0))
+            armed = queues.filter { silent[$0] ?? 0 == 0 }
+            (waiting, blocked) = ([], queues.subtracting(armed))
+            try tell(.armed(isReserve: false, standsBy: Int.random(in: 0...4, using: &random) == 0, blocked: blocked.isEmpty ? [] : [1]))
+        case .await(let deadline):
+            waiting = blocked
+            if blocked.allSatisfy({ silent[$0] ?? 0 == 0 }) {
+                (armed, waiting, blocked) = (armed.union(blocked), [], [])
+                try tell(.awaited(.had))
+            } else if now < deadline {
+                plan(.milliseconds(1), .await(until: deadline))
+            } else {
+                waiting = []
+                try tell(.awaited(Int.random(in: 0...4, using: &random) == 0 ? .taken : .blocked))
+            }
         case .disarm:
             guard up[.signal] == true else { return }
-            armed = []
+            loseLocks()
             try tell(.disarmed)
-        case .quiet(let queues): if up[.signal] == true { try tell(.quiet(isQuiet(queues) && Bool.random(using: &random))) }
         case .function(let claim, let outcome):
             guard runningNow.removeValue(forKey: claim) != nil else { return }
             try tell(.finished([(claim, outcome)]))
@@ -246,15 +245,13 @@ struct SimulatedWorld {
         let row = Row(queue: queue, priority: priority, position: positions, runAt: runAt, state: future ? "scheduled" : "ready")
         if Int.random(in: 0...3, using: &random) == 0 {
             // Decides now and commits later: immediate constraints, or a prepared transaction.
-            let rings = armed.contains(queue) && up[.signal] == true
+            let rings = rings(queue)
             if !rings { silent[queue, default: 0] += 1 }
             return plan(.milliseconds(Int.random(in: 0...5_000, using: &random)), .commit(positions, row, rings: rings))
         }
         rows[positions] = row
-        ring(queue)
+        if rings(queue) { deliverBell(queue) }
     }
-
-    private func isQuiet(_ queues: Set<String>) -> Bool { queues.allSatisfy { silent[$0] ?? 0 == 0 } }
 
     /// The clocks of everybody else have gone on, and with faults they may have taken us for dead.
     private mutating func resume(_ slept: Duration) throws {
@@ -263,12 +260,16 @@ struct SimulatedWorld {
         try tell(.resumed(after: slept))
     }
 
-    private mutating func ring(_ queue: String) {
-        if armed.contains(queue) { deliverBell(queue) }
+    private mutating func loseLocks() {
+        (armed, blocked, waiting, asleep) = ([], [], [], false)
+        agenda.removeAll { if case .await = $0.what { true } else { false } }
     }
 
+    private func rings(_ queue: String) -> Bool { armed.union(waiting).contains(queue) && up[.signal] == true }
+
+    /// To whoever listens then.
     private mutating func deliverBell(_ queue: String) {
-        guard up[.signal] == true else { return }
+        guard armed.union(blocked).contains(queue), up[.signal] == true else { return }
         bellsInFlight += 1
         plan(latency(), .event(.bell(queue: queue)))
     }
@@ -370,11 +371,11 @@ struct SimulatedWorld {
             positions += 1
             rows[id]?.state = "ready"
             rows[id]?.position = positions
-            if let queue = rows[id]?.queue { ring(queue) }
+            if let queue = rows[id]?.queue, rings(queue) { deliverBell(queue) }
         case .retry(let delay, _), .snooze(let delay):
             rows[id]?.state = "scheduled"
             rows[id]?.runAt = now + delay
-            if let queue = rows[id]?.queue { ring(queue) }
+            if let queue = rows[id]?.queue, rings(queue) { deliverBell(queue) }
         }
     }
 
@@ -391,7 +392,7 @@ struct SimulatedWorld {
                 plan(after + latency(), .connect(link))
             case .drop(let link, _):
                 up[link] = false
-                if link == .signal { (armed, asleep) = ([], false) }
+                if link == .signal { loseLocks() }
                 plan(latency(), .event(.disconnected(link, reason: "dropped")))
             case .trip(let trip):
                 if draining, trip.look != nil { throw Violation(description: "claims after the drain began") }
@@ -402,12 +403,11 @@ struct SimulatedWorld {
                 let arrival = Bool.random(using: &random) ? now + latency() : max(now + latency(), lastArrival)
                 lastArrival = max(arrival, lastArrival)
                 plan(arrival - now, .arrive(trip, trip.writes.isEmpty && trip.look == nil ? nil : fault(), line: line))
-            case .arm(let queues, _, _):
-                plan(latency(), .arm(Set(queues)))
+            case .arm(let queues, _, _): plan(latency(), .arm(Set(queues)))
+            case .awaitSleep(_, let patience): plan(latency(), .await(until: now + patience))
             case .disarm:
                 asleep = false
                 plan(latency(), .disarm)
-            case .askQuiet(let queues): plan(latency(), .quiet(Set(queues)))
             case .beat, .passOn, .handOver, .report(.trouble), .report(.late): break
             case .run(let tasks): for task in tasks { begin(task) }
             case .stop(let claim, let reason): stop(claim, reason)

@@ -18,30 +18,65 @@ struct WorkerStateTests {
         #expect(others.isEmpty, "\(others)")
     }
 
-    @Test("as long as somebody holds the SILENT lock the worker asks ever less often, and says that it polls")
-    func unquiet() {
-        var hands = Hands(quiet: false)
+    @Test("as long as somebody keeps the worker from sleeping it tries ever less often, and says that it polls")
+    func blocked() {
+        var hands = Hands()
+        hands.isBlocked = true
         hands.run(for: .seconds(60))
-        #expect(hands.asks < 30, "\(hands.asks)")
+        #expect((10...25).contains(hands.waits), "\(hands.waits)")
         #expect(hands.trips.count { $0.look != nil } < 60, "\(hands.trips.count)")
         #expect(hands.listeners == ["listening", "polling"])
         #expect(!hands.isAsleep)
-        // One question is on its way for a poll interval at most.
-        hands.quiet = true
+        // The next try is at most a poll interval away.
+        hands.isBlocked = false
         hands.run(for: .seconds(6))
         #expect(hands.listeners == ["listening", "polling", "listening"])
         #expect(hands.isAsleep)
     }
 
-    @Test("a commit that takes its time is asked after quickly, and is not worth a word")
+    @Test("a commit that takes its time is waited for, and is not worth a word")
     func slowCommit() {
-        var hands = Hands(quiet: false)
+        var hands = Hands()
+        hands.isBlocked = true
         hands.run(for: .milliseconds(500))
-        #expect((6...9).contains(hands.asks), "\(hands.asks)")
-        hands.quiet = true
+        #expect((2...4).contains(hands.waits), "\(hands.waits)")
+        // It looks after each, and hears what rings in other buckets as ever.
+        #expect(hands.trips.count { $0.look != nil } >= hands.waits)
+        #expect(!hands.doorbell.contains("wakes"))
+        hands.isBlocked = false
         hands.run(for: .milliseconds(600))
         #expect(hands.listeners == ["listening"])
         #expect(hands.isAsleep)
+    }
+
+    @Test("who is rung for one task at a time stays armed; who finds two at once, or gets more than half full, wakes up")
+    func staysArmed() {
+        var hands = Hands(slots: 4)
+        hands.run(for: .milliseconds(20))
+        hands.forget()
+        for id in 1...3 as ClosedRange<Int64> {
+            hands.ready = [id]
+            hands.tell(.bell(queue: "default"))
+            hands.run(for: .milliseconds(20))
+            hands.tell(.finished(hands.running.filter { $0.id == id }.map { ($0.claim, .completed(result: nil)) }))
+            hands.run(for: .milliseconds(20))
+        }
+        #expect(hands.doorbell.isEmpty, "\(hands.doorbell)")
+        #expect(hands.isAsleep)
+        for id in 4...6 as ClosedRange<Int64> {
+            #expect(!hands.doorbell.contains("wakes as a guard") && !hands.doorbell.contains("wakes"))
+            hands.ready = [id]
+            hands.tell(.bell(queue: "default"))
+            hands.run(for: .milliseconds(20))
+        }
+        #expect(hands.doorbell.prefix(2) == ["wakes", "hands over"], "\(hands.doorbell)")
+        hands.tell(.finished(hands.running.filter { $0.id > 3 }.map { ($0.claim, .completed(result: nil)) }))
+        hands.run(for: .milliseconds(20))
+        hands.forget()
+        hands.ready = [7, 8]
+        hands.tell(.bell(queue: "default"))
+        hands.run(for: .milliseconds(20))
+        #expect(hands.doorbell.first == "wakes as a guard", "\(hands.doorbell)")
     }
 
     @Test("outcomes and the next claim share one round trip")
@@ -57,6 +92,27 @@ struct WorkerStateTests {
         #expect(hands.trips.first?.look?.queues.map(\.room) == [2])
         hands.run(for: .milliseconds(20))
         #expect(hands.running.map(\.id) == [1, 2, 3, 4])
+    }
+
+    @Test("a claim that a crash of the server may undo goes alone, and only for a queue that allows it", arguments: [true, false])
+    func claimThatMayBeLost(durable: Bool) {
+        var hands = Hands(slots: 2, durableClaims: durable)
+        hands.run(for: .milliseconds(20))
+        hands.forget()
+        hands.ready = [1, 2, 3]
+        hands.tell(.bell(queue: "default"))
+        #expect(hands.trips.map(\.mayBeLost) == [!durable])
+        hands.run(for: .milliseconds(20))
+        hands.forget()
+        // With an outcome beside it, it must last in any case; and so must a poll, which may rescue.
+        hands.tell(.finished(hands.running.map { ($0.claim, .completed(result: nil)) }))
+        #expect(hands.trips.map(\.mayBeLost) == [false])
+        hands.forget()
+        hands.ready = []
+        hands.run(for: .seconds(60))
+        let (polls, relaxed) = (hands.trips.filter(\.upkeep), hands.trips.filter(\.mayBeLost))
+        #expect(!polls.isEmpty && polls.allSatisfy { !$0.mayBeLost })
+        #expect(relaxed.allSatisfy { $0.writes.isEmpty })
     }
 
     @Test("a function that says that it is alive has its whole timeout again; one that asks for more has that")
@@ -306,8 +362,8 @@ private struct Hands: CustomTestStringConvertible {
     var isReserve = false
     var standsBy = false
     var isGuarded = true
-    /// Nobody holds SILENT.
-    var quiet: Bool
+    /// Somebody holds SLEEP shared.
+    var isBlocked = false
     /// The tasks that are there to be claimed.
     var ready: [Int64] = []
     var timeout: Duration?
@@ -321,18 +377,18 @@ private struct Hands: CustomTestStringConvertible {
     /// What the brain will hear, in the order of the moments.
     private var answers: [(at: Duration, event: WorkerEvent)] = []
 
-    init(quiet: Bool = true, slots: Int = 10, modules: Modules = [], connects: Bool = true, seed: UInt64 = 7) {
-        (self.quiet, self.connects) = (quiet, connects)
+    init(slots: Int = 10, durableClaims: Bool = true, modules: Modules = [], connects: Bool = true, seed: UInt64 = 7) {
+        self.connects = connects
         var settings = WorkerState.Settings()
         settings.modules = modules
-        settings.queues = [QueueSettings(name: "default", slots: slots)]
+        settings.queues = [QueueSettings(name: "default", slots: slots, durableClaims: durableClaims)]
         settings.functions = ["f"]
         brain = WorkerState(settings, seed: seed)
         obey(brain.start(now: now))
     }
 
     var trips: [Trip] { sent.map(\.trip) }
-    var asks: Int { actions.count { if case .askQuiet = $0 { true } else { false } } }
+    var waits: Int { actions.count { if case .awaitSleep = $0 { true } else { false } } }
     var isAsleep: Bool { actions.contains { if case .report(.asleep) = $0 { true } else { false } } }
     var abandoned: Bool { actions.contains { if case .report(.deaf) = $0 { true } else { false } } }
     var stops: [StopReason] { actions.compactMap { if case .stop(_, let reason) = $0 { reason } else { nil } } }
@@ -373,8 +429,8 @@ private struct Hands: CustomTestStringConvertible {
             switch action {
             case .connect(.signal, _): answer(.joined(worker: 1, renewed: false))
             case .connect(.work, _) where connects || sent.isEmpty: answer(.workConnected)
-            case .arm: answer(.armed(quiet: quiet, isReserve: isReserve, standsBy: standsBy))
-            case .askQuiet: answer(.quiet(quiet))
+            case .arm: answer(.armed(isReserve: isReserve, standsBy: standsBy, blocked: isBlocked ? [7] : []))
+            case .awaitSleep(_, let patience): isBlocked ? answer(.awaited(.blocked), after: patience) : answer(.awaited(.had))
             case .disarm: answer(.disarmed)
             case .trip(let trip):
                 sent.append((now, trip))
@@ -386,7 +442,10 @@ private struct Hands: CustomTestStringConvertible {
         }
     }
 
-    private mutating func answer(_ event: WorkerEvent) { answers.append((now + .milliseconds(1), event)) }
+    private mutating func answer(_ event: WorkerEvent, after delay: Duration = .milliseconds(1)) {
+        let moment = now + delay
+        answers.insert((moment, event), at: answers.firstIndex { $0.at > moment } ?? answers.count)
+    }
 
     private mutating func result(of trip: Trip) -> TripResult {
         var result = TripResult(stillRegistered: trip.beat == nil ? nil : true, written: Set(trip.writes.map(\.claim)))

@@ -220,13 +220,10 @@ CREATE FUNCTION hark.are_answered(buckets integer[]) RETURNS boolean
   select not exists (
     select from unnest(buckets) b (bucket)
     where not exists (
-      select from pg_locks sleep
-      join pg_locks alive on alive.pid = sleep.pid and alive.database = sleep.database
+      select from hark.sleepers(b.bucket) sleeper
+      join pg_locks alive on alive.pid = sleeper.pid and alive.database = (select d.oid from pg_database d where d.datname = current_database())
       join hark.workers w on w.id = alive.objid::int8
-      where sleep.locktype = 'advisory' and sleep.objsubid = 2 and sleep.granted and sleep.mode = 'ExclusiveLock'
-        and sleep.database = (select d.oid from pg_database d where d.datname = current_database())
-        and sleep.classid = hark.sleep_class()::oid and sleep.objid = b.bucket::oid
-        and alive.locktype = 'advisory' and alive.objsubid = 2 and alive.granted and alive.classid = hark.worker_class()::oid
+      where alive.locktype = 'advisory' and alive.objsubid = 2 and alive.granted and alive.classid = hark.worker_class()::oid
         and hark.is_heard(w)))
 $$;
 
@@ -235,15 +232,17 @@ $$;
 -- Name: arm(integer, text[], boolean, boolean); Type: FUNCTION; Schema: hark; Owner: -
 --
 
-CREATE FUNCTION hark.arm(worker integer, queues text[], whole boolean, guards boolean, OUT is_reserve boolean, OUT stands_by boolean, OUT quiet boolean) RETURNS record
+CREATE FUNCTION hark.arm(worker integer, queues text[], whole boolean, guards boolean, OUT is_reserve boolean, OUT stands_by boolean, OUT blocked integer[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
   bucket integer;
+  answer text;
 begin
   is_reserve := false;
   stands_by := false;
+  blocked := '{}';
   if whole then
     perform pg_advisory_lock(hark.reserve_class(), worker);
   end if;
@@ -252,7 +251,6 @@ begin
   end if;
   if whole and hark.is_guarded(worker, queues) then
     is_reserve := true;
-    quiet := true;
     -- It may have been called to take SLEEP.
     perform hark.call_standby(worker, hark.buckets(queues));
     return;
@@ -260,9 +258,11 @@ begin
   foreach bucket in array hark.buckets(queues) loop
     execute 'listen hark_bell_' || bucket;
     perform pg_advisory_lock(hark.sleeper_class(), hark.sleeper(worker, bucket));
-    if not hark.take_sleep(bucket) then
+    answer := hark.try_sleep(bucket);
+    if answer = 'taken' then
       perform pg_advisory_lock_shared(hark.standby_class(), bucket);
-      if hark.take_sleep(bucket) then
+      answer := hark.try_sleep(bucket);
+      if answer <> 'taken' then
         perform pg_advisory_unlock_shared(hark.standby_class(), bucket);
       else
         stands_by := true;
@@ -270,6 +270,9 @@ begin
           execute 'unlisten hark_bell_' || bucket;
         end if;
       end if;
+    end if;
+    if answer = 'blocked' then
+      blocked := blocked || bucket;
     end if;
   end loop;
   if whole then
@@ -279,7 +282,35 @@ begin
     end if;
     perform pg_advisory_unlock(hark.reserve_class(), worker);
   end if;
-  quiet := hark.is_quiet(queues);
+end $$;
+
+
+--
+-- Name: await_sleep(integer[], interval); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.await_sleep(buckets integer[], patience interval) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  bucket integer;
+  deadline timestamptz := clock_timestamp() + patience;
+begin
+  foreach bucket in array buckets loop
+    -- From an earlier wait.
+    continue when exists (select from hark.sleepers(bucket) s where s.pid = pg_backend_pid());
+    begin
+      perform set_config('lock_timeout', greatest(1, round(extract(epoch from deadline - clock_timestamp()) * 1000))::text, true);
+      perform pg_advisory_lock(hark.sleep_class(), bucket);
+    exception when lock_not_available then
+      -- It may have been granted in the moment in which the timeout struck.
+      if not exists (select from hark.sleepers(bucket) s where s.pid = pg_backend_pid()) then
+        return case when exists (select from hark.sleepers(bucket)) then 'taken' else 'blocked' end;
+      end if;
+    end;
+  end loop;
+  return 'had';
 end $$;
 
 
@@ -358,7 +389,7 @@ begin
   foreach vacant in array buckets loop
     if pg_try_advisory_lock(hark.standby_class(), vacant) then
       perform pg_advisory_unlock(hark.standby_class(), vacant);
-    elsif not hark.is_taken(hark.sleep_class(), vacant) then
+    elsif not exists (select from hark.sleepers(vacant)) then
       for heir in
         select distinct on (q) w.id, q from hark.workers w, unnest(w.queues) q
         where w.id <> worker and hark.bucket(q) = vacant and hark.is_heard(w) and hark.is_asleep(w.id, vacant)
@@ -445,7 +476,8 @@ CREATE FUNCTION hark.disarm(worker integer, queues text[], guards boolean) RETUR
 declare
   held record;
   bucket integer;
-  vacated integer[] := '{}';
+  answered integer[] := '{}';
+  left_to_others integer[] := '{}';
   released integer := 0;
 begin
   for held in
@@ -459,8 +491,10 @@ begin
     else
       perform pg_advisory_unlock(held.class, held.key);
     end if;
-    if held.class = hark.sleep_class() then
-      vacated := vacated || held.key;
+    if held.class = hark.sleeper_class() then
+      answered := answered || (held.key & 255);
+    elsif held.class = hark.standby_class() then
+      left_to_others := left_to_others || held.key;
     end if;
     released := released + 1;
   end loop;
@@ -470,7 +504,8 @@ begin
   if guards then
     perform pg_advisory_lock(hark.guard_class(), worker);
   end if;
-  perform hark.call_standby(worker, case when guards then vacated else hark.buckets(queues) end);
+  perform hark.call_standby(
+    worker, case when guards then array(select b from unnest(answered) b where b <> all (left_to_others)) else hark.buckets(queues) end);
   return released;
 end $$;
 
@@ -705,20 +740,6 @@ CREATE FUNCTION hark.is_heard(w hark.workers) RETURNS boolean
 
 
 --
--- Name: is_quiet(text[]); Type: FUNCTION; Schema: hark; Owner: -
---
-
-CREATE FUNCTION hark.is_quiet(queues text[]) RETURNS boolean
-    LANGUAGE sql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  select coalesce(bool_and(
-    case when pg_try_advisory_lock(hark.silent_class(), b.bucket) then pg_advisory_unlock(hark.silent_class(), b.bucket) else false end), true)
-  from unnest(hark.buckets(queues)) b (bucket)
-$$;
-
-
---
 -- Name: is_taken(integer, integer); Type: FUNCTION; Schema: hark; Owner: -
 --
 
@@ -753,10 +774,7 @@ CREATE FUNCTION hark.lost_after() RETURNS interval
 
 CREATE FUNCTION hark.may_be_silent(queue text) RETURNS boolean
     LANGUAGE sql
-    AS $$
-  select pg_try_advisory_xact_lock_shared(hark.silent_class(), hark.bucket(queue))
-    and pg_try_advisory_lock_shared(hark.sleep_class(), hark.bucket(queue)) and pg_advisory_unlock_shared(hark.sleep_class(), hark.bucket(queue))
-$$;
+    AS $$select pg_try_advisory_xact_lock_shared(hark.sleep_class(), hark.bucket(queue))$$;
 
 
 --
@@ -931,15 +949,6 @@ end $$;
 
 
 --
--- Name: silent_class(); Type: FUNCTION; Schema: hark; Owner: -
---
-
-CREATE FUNCTION hark.silent_class() RETURNS integer
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$select 1273690251$$;
-
-
---
 -- Name: sleep_class(); Type: FUNCTION; Schema: hark; Owner: -
 --
 
@@ -967,37 +976,27 @@ CREATE FUNCTION hark.sleeper_class() RETURNS integer
 
 
 --
+-- Name: sleepers(integer); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.sleepers(bucket integer) RETURNS TABLE(pid integer)
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select l.pid from pg_locks l
+  where l.locktype = 'advisory' and l.objsubid = 2 and l.granted and l.mode = 'ExclusiveLock'
+    and l.database = (select d.oid from pg_database d where d.datname = current_database())
+    and l.classid = hark.sleep_class()::oid and l.objid = sleepers.bucket::oid
+$$;
+
+
+--
 -- Name: standby_class(); Type: FUNCTION; Schema: hark; Owner: -
 --
 
 CREATE FUNCTION hark.standby_class() RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$select 1120659847$$;
-
-
---
--- Name: take_sleep(integer); Type: FUNCTION; Schema: hark; Owner: -
---
-
-CREATE FUNCTION hark.take_sleep(bucket integer) RETURNS boolean
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  if pg_try_advisory_lock(hark.sleep_class(), bucket) then
-    return true;
-  elsif hark.is_taken(hark.sleep_class(), bucket) then
-    return false;
-  end if;
-  perform pg_advisory_lock(hark.sleep_class(), bucket);
-  return true;
-exception when lock_not_available then
-  -- Another worker was first.
-  if hark.is_taken(hark.sleep_class(), bucket) then
-    return false;
-  end if;
-  raise;
-end $$;
 
 
 --
@@ -1008,6 +1007,22 @@ CREATE FUNCTION hark.times_lost(errors jsonb) RETURNS integer
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
   select count(*)::integer from jsonb_array_elements(errors) e where e ->> 'kind' = 'lost'
+$$;
+
+
+--
+-- Name: try_sleep(integer); Type: FUNCTION; Schema: hark; Owner: -
+--
+
+CREATE FUNCTION hark.try_sleep(bucket integer) RETURNS text
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select case
+    when pg_try_advisory_lock(hark.sleep_class(), bucket) then 'had'
+    when exists (select from hark.sleepers(bucket)) then 'taken'
+    else 'blocked'
+  end
 $$;
 
 

@@ -134,8 +134,8 @@ struct DoorbellTests {
                 let awake = try await client.value(
                     "select count(*)::text from pg_stat_activity where datname = current_database() and application_name = 'hark test' and state <> 'idle'")
                 #expect(awake == "0")
-                let silent = try await client.value("select count(*)::text from pg_locks where locktype = 'advisory' and classid = hark.silent_class()::bigint::oid and database = (select oid from pg_database where datname = current_database())")
-                #expect(silent == "0")
+                let held = try await client.value("select string_agg(mode, ', ') from pg_locks where locktype = 'advisory' and classid = hark.sleep_class()::bigint::oid and database = (select oid from pg_database where datname = current_database())")
+                #expect(held == "ExclusiveLock")
                 try await inserter.script("commit")
                 try await worker.told.wait("the task starts") { $0.outcomes(1) }
             }
@@ -147,7 +147,7 @@ struct DoorbellTests {
         try await withDatabase { database, client in
             let hostile = try await database.connect()
             try await hostile.script(
-                "select pg_advisory_lock(hark.sleep_class(), b), pg_advisory_lock(hark.silent_class(), b) from generate_series(0, 255) b")
+                "select pg_advisory_lock_shared(hark.sleep_class(), b), pg_advisory_lock(hark.sleeper_class(), hark.sleeper(1, b)) from generate_series(0, 255) b")
             try await TestWorker.with(TestWorker(database.conninfo, poll: .milliseconds(300))) { worker in
                 try await worker.listener("polling")
                 let id = try await client.enqueue("noop")
@@ -158,7 +158,7 @@ struct DoorbellTests {
         }
     }
 
-    /// Its bell is answered at the INSERT and not at the commit, so it holds SILENT as long as it is open.
+    /// Its bell is answered at the INSERT and not at the commit, so it holds SLEEP shared as long as it is open.
     @Test("while a transaction with immediate constraints is open a worker polls and says so; what it commits is found, and then the worker sleeps")
     func immediate() async throws {
         try await withDatabase { database, client in
@@ -168,7 +168,7 @@ struct DoorbellTests {
             try await TestWorker.with(TestWorker(database.conninfo)) { worker in
                 try await worker.listener("polling")
                 #expect(worker.sleeps == 0)
-                // What comes meanwhile rings as ever, and changes nothing about that.
+                // What comes meanwhile is found long before a poll.
                 try await worker.written(try await client.enqueue("noop"))
                 try await inserter.script("commit")
                 try await worker.written(id)
@@ -179,12 +179,35 @@ struct DoorbellTests {
         }
     }
 
-    @Test("a stranger that holds the SILENT lock makes workers poll; one that is to end when nothing is left ends nevertheless")
+    @Test("who keeps a worker from sleeping in one queue takes nothing from the others: what comes there rings and is run at once")
+    func blockedInOne() async throws {
+        try await withDatabase { database, client in
+            let inserter = try await database.connect()
+            try await inserter.script("begin; set constraints all immediate")
+            let id = try await inserter.enqueue("noop")
+            let queues = [QueueSettings(name: "default"), QueueSettings(name: "other")]
+            try await TestWorker.with(TestWorker(database.conninfo, queues: queues)) { worker in
+                try await worker.listener("polling")
+                let (bells, observer) = try await listening(on: database)
+                for count in 1...3 {
+                    try await worker.written(try await client.enqueue("noop", "[]", "queue", "'other'"))
+                    try await bells.wait(count: count, "bell \(count)")
+                }
+                #expect(bells.all.map(\.payload) == ["other", "other", "other"])
+                await observer.close()
+                try await inserter.script("commit")
+                try await worker.written(id)
+                try await worker.asleep()
+            }
+        }
+    }
+
+    @Test("a stranger that holds SLEEP shared, so that no worker can have it, makes workers poll; one that is to end when nothing is left ends nevertheless")
     func stranger() async throws {
         try await withDatabase { database, client in
             let stranger = try await database.connect()
-            try await stranger.script("select pg_advisory_lock_shared(hark.silent_class(), hark.bucket('default'))")
-            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
+            try await stranger.script("select pg_advisory_lock_shared(hark.sleep_class(), hark.bucket('default'))")
+            try await TestWorker.with(TestWorker(database.conninfo, poll: .seconds(2))) { worker in
                 try await worker.listener("polling")
                 let id = try await client.enqueue("noop")
                 try await worker.written(id)
@@ -196,15 +219,30 @@ struct DoorbellTests {
         }
     }
 
-    @Test("a worker that cannot arm its doorbell ends, too, when nothing is left")
-    func unarmed() async throws {
+    @Test("a worker that begins to sleep while a commit is under way waits for it, and finds what it brings long before a poll")
+    func underWay() async throws {
         try await withDatabase { database, client in
-            let hostile = try await database.connect()
-            try await hostile.script("select pg_advisory_lock_shared(hark.sleep_class(), hark.bucket('default'))")
-            let id = try await client.enqueue("noop")
-            try await TestWorker(database.conninfo, untilEmpty: true).end()
-            #expect(try await client.state(of: id) == "completed")
-            await hostile.close()
+            // Waits at its commit, after the bell, as one does whose disk is slow.
+            try await client.script(
+                """
+                create function wait_for_us() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock(4711); return null; end $$;
+                create constraint trigger zz_slow after insert on hark.tasks deferrable initially deferred for each row
+                  when (NEW.function = 'slow') execute function wait_for_us();
+                """)
+            let (holder, inserter) = (try await database.connect(), try await database.connect())
+            let isUnderWay = "select count(*) = 1 from pg_locks where locktype = 'advisory' and not granted and objid = 4711"
+            for round in 1...10 {
+                try await holder.script("begin; select pg_advisory_xact_lock(4711)")
+                let inserted = Task { try await inserter.execute("insert into hark.tasks (function) values ('slow') returning id").map { try $0.int64(0) } }
+                try await client.eventually("insert \(round) is at its commit", isUnderWay)
+                try await TestWorker.with(TestWorker(database.conninfo) { $0.addRaw("slow") { _, _ in nil } }) { worker in
+                    try await client.eventually("it waits for SLEEP", "select count(*) = 1 from pg_locks where locktype = 'advisory' and not granted and classid = hark.sleep_class()::oid")
+                    try await holder.script("commit")
+                    let ids = try await inserted.value
+                    try await worker.written(try #require(ids.first))
+                    try await worker.asleep()
+                }
+            }
         }
     }
 
@@ -222,21 +260,6 @@ struct DoorbellTests {
                 }
             }
             await forgetful.close()
-        }
-    }
-
-    @Test("a stranger that holds SLEEP shared, so that no worker can have it, makes workers poll")
-    func sharedSleep() async throws {
-        try await withDatabase { database, client in
-            let stranger = try await database.connect()
-            try await stranger.script("select pg_advisory_lock_shared(hark.sleep_class(), hark.bucket('default'))")
-            try await TestWorker.with(TestWorker(database.conninfo, poll: .milliseconds(400))) { worker in
-                try await worker.listener("polling")
-                try await worker.started(try await client.enqueue("noop"))
-                await stranger.close()
-                try await worker.listener("listening")
-                try await worker.asleep()
-            }
         }
     }
 

@@ -28,6 +28,29 @@ struct OutcomeTests {
 
     struct Boom: Error { let attempt: Int }
 
+    @Test("a queue without durable claims does not wait for the disk when it only claims; every outcome is on disk, and so is all of another queue")
+    func durability() async throws {
+        try await withDatabase { database, client in
+            try await client.script(
+                """
+                create table public.commits (queue text, state text, waits text);
+                create function note_commit() returns trigger language plpgsql as $$
+                  begin insert into public.commits values (NEW.queue, NEW.state, current_setting('synchronous_commit')); return null; end $$;
+                create trigger note_commit after update on hark.tasks for each row execute function note_commit();
+                create trigger note_commit after insert on hark.tasks_finished for each row execute function note_commit();
+                """)
+            let queues = [QueueSettings(name: "default"), QueueSettings(name: "fast", durableClaims: false)]
+            for queue in queues {
+                try await TestWorker.with(TestWorker(database.conninfo, queues: [queue])) { worker in
+                    try await worker.asleep()
+                    try await worker.written(try await client.enqueue("noop", "[]", "queue", "'\(queue.name)'"))
+                }
+            }
+            let commits = try await client.execute("select distinct queue || ' ' || state || ' ' || waits from public.commits order by 1").map { try $0.string(0) }
+            #expect(commits == ["default completed on", "default running on", "fast completed on", "fast running off"])
+        }
+    }
+
     @Test("a function may ask for another attempt, for later, for failure, for cancellation")
     func verdicts() async throws {
         try await withDatabase { database, client in

@@ -313,9 +313,9 @@ private func withSleepers(
 ) async throws {
     try await withDatabase { database, client in
         try await withIdle(Array(repeating: [QueueSettings(name: "default", slots: slots)], count: count), database, client, more: more) { workers in
-            // They went to sleep before they knew of each other, so some stand by that will be reserves.
+            // They went to sleep before they knew of each other, so some stand by that will be reserves. Two tasks at once wake one up.
             while try await locks("reserve", client) != "\(count - 1)" {
-                try await workers[0].written(try await client.enqueue("noop"))
+                for row in try await client.execute("insert into hark.tasks (function) values ('noop'), ('noop') returning id") { try await workers[0].written(try row.int64(0)) }
                 try await client.eventually("all sleep", "select count(distinct pid) = \(count) from pg_locks where locktype = 'advisory' and classid::int8 in (hark.sleeper_class(), hark.reserve_class()) and granted and database = (select oid from pg_database where datname = current_database())")
             }
             let bells = Events<PQ.Notification>()

@@ -1,12 +1,13 @@
 -- Arms the bell: listens, and takes the locks of a sleeper, for the session. Called on the signal connection by a worker that found
--- nothing to do, before a last claim. The session must have a lock_timeout (100 ms).
+-- nothing to do, before a last claim. The session must have a lock_timeout.
 --
 -- $1 int4    worker's id
 -- $2 text[]  queues
 -- $3 bool    these are all queues of the worker
 -- $4 bool    the worker is awake and a guard
 --
--- Returns one row: is_reserve, another worker guards the queues; stands_by, others answer for some of them; quiet, as in quiet.sql,
--- and true for a reserve. Waits for the microseconds that somebody probes a lock (a try would fail then, and the worker would sleep
--- deaf). When it fails, the locks it already took stay, as session locks do: run disarm.sql and poll. The rules are hark.arm's.
-select is_reserve, stands_by, quiet from hark.arm($1::int4, $2::text[], $3::bool, $4::bool)
+-- Returns one row: is_reserve, another worker guards the queues; stands_by, others answer for some of them; blocked, the buckets in which
+-- somebody is about to commit without having rung, with a space between: the worker may not sleep before it has run await_sleep.sql.
+-- Waits for the microseconds that somebody probes its other locks. When it fails, the locks it already took stay, as session locks do:
+-- run disarm.sql and poll. The rules are hark.arm's.
+select is_reserve, stands_by, array_to_string(blocked, ' ') as blocked from hark.arm($1::int4, $2::text[], $3::bool, $4::bool)

@@ -6,12 +6,16 @@ public struct QueueSettings: Sendable, Equatable {
     /// Used for tasks whose row and function say nothing.
     public var maxAttempts: Int?
     public var timeout: Duration?
+    /// A claim is on the server's disk before its function begins. Without, an idle worker begins as much sooner as the disk takes; but a
+    /// crash of the server (not of the worker) may undo the claims just before it, and their functions are then begun a second time.
+    public var durableClaims: Bool
 
-    public init(name: String, slots: Int = 10, maxAttempts: Int? = nil, timeout: Duration? = nil) {
+    public init(name: String, slots: Int = 10, maxAttempts: Int? = nil, timeout: Duration? = nil, durableClaims: Bool = true) {
         self.name = name
         self.slots = slots
         self.maxAttempts = maxAttempts
         self.timeout = timeout
+        self.durableClaims = durableClaims
     }
 }
 

@@ -5,16 +5,17 @@ enum WorkerAction: Sendable {
     case drop(Link, reason: String)
     /// One round trip on the work connection; two at most at a time, whose answers may come in any order.
     case trip(Trip)
-    /// On the signal connection: go to sleep for these queues, `whole` if they are all of the worker's, as a reserve or with SLEEP; then
-    /// say whether SILENT is free. `guards`: it holds GUARD.
+    /// On the signal connection: go to sleep for these queues, `whole` if they are all of the worker's, as a reserve or with SLEEP.
+    /// `guards`: it holds GUARD.
     case arm(queues: [String], whole: Bool, guards: Bool)
     /// Wake up; `guards`: as a guard.
     case disarm(guards: Bool)
+    /// On the signal connection: wait for the SLEEP of these buckets.
+    case awaitSleep(buckets: [Int32], patience: Duration)
     /// On the signal connection: somebody else is to guard these queues. `guards`: it holds GUARD.
     case handOver(queues: [String], guards: Bool)
     /// On the signal connection: ring two others, if there is still something to do in these queues.
     case passOn(queues: [String])
-    case askQuiet(queues: [String])
     /// On the signal connection, because the work connection is busy or away.
     case beat(Beat)
     case run([ClaimedTask])
@@ -54,6 +55,8 @@ struct Trip: Sendable {
     /// Running tasks to be asked after: did somebody want them cancelled?
     var askCancelled: [Claim] = []
     var look: Look?
+    /// It looks for work, for queues without durable claims, and says nothing that must not be undone by a crash of the server.
+    var mayBeLost = false
 
     /// Outcomes, and a narrow claim: nothing whose answer changes what the next trip should say.
     var isPlain: Bool {

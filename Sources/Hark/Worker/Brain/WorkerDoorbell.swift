@@ -3,45 +3,43 @@
 extension WorkerState {
     // MARK: - What an event changes
 
-    mutating func armed(quiet: Bool, isReserve: Bool, standsBy: Bool, _ now: Duration) {
+    mutating func armed(isReserve: Bool, standsBy: Bool, blocked buckets: [Int32], _ now: Duration) {
         guard case .arming(let names) = doorbell else { return }
         doorbell = .armed(names)
         (self.isReserve, self.standsBy) = (isReserve, standsBy)
         owesGuard = owesGuard && names.count < queues.count
-        foundSinceArmed = false
-        // Who was not quiet for long may still not be.
-        if case .polling(_, let why) = listener, work.isUp, quiet || why != Self.notQuiet { setListener(.listening(since: now)) }
+        foundSinceArmed = 0
+        // Who was blocked for long may still be.
+        if case .polling(_, let why) = listener, work.isUp, buckets.isEmpty || why != Blocked.reason { setListener(.listening(since: now)) }
         // What a reserve would find its guard will.
         if isReserve {
-            unquiet = nil
+            blocked = nil
             if !settings.untilEmpty { for index in queues.indices { queues[index].leaveTimeToGuard(at: now) } }
             return
         }
         // Who was called while it lay down to stand by looks again, whether somebody is there.
         if !standsBy { mustTakeOver = false }
         for index in queues.indices where names.contains(queues[index].settings.name) { queues[index].want(.full) }
-        unquiet = quiet ? nil : (since: unquiet?.since ?? now, askAt: now + .milliseconds(1), wait: .milliseconds(1))
+        blocked = buckets.isEmpty ? nil : Blocked(buckets: buckets, since: blocked?.since ?? now, askAt: now)
     }
 
-    /// A commit holds SILENT for microseconds, so the first questions follow each other quickly. A transaction with
-    /// `set constraints all immediate`, a prepared one or a stranger may hold it for hours: then the questions become as
-    /// rare as the polls, and what was inserted silently is found by one or the other. All that comes after the arm rings.
-    mutating func answered(quiet: Bool, _ now: Duration) {
-        guard case .armed(let names) = doorbell, let (since, _, wait) = unquiet else { return }
+    mutating func awaited(_ answer: Awaited, _ now: Duration) {
+        guard case .armed(let names) = doorbell, var still = blocked else { return }
         for index in queues.indices where names.contains(queues[index].settings.name) { queues[index].want(.full) }
-        let next = min(wait * 2, settings.pollInterval)
-        unquiet = quiet ? nil : (since: since, askAt: now + next, wait: next)
+        switch answer {
+        case .had: blocked = nil
+        case .taken: mustTakeOver = true
+        case .blocked:
+            still.wasBlocked(until: now, poll: settings.pollInterval)
+            blocked = still
+        }
         guard work.isUp else { return }
-        if quiet {
-            if case .polling(_, Self.notQuiet) = listener { setListener(.listening(since: now)) }
-        } else if now >= since + Self.longCommit {
-            setListener(.polling(since: now, why: Self.notQuiet))
+        if answer == .had {
+            if case .polling(_, Blocked.reason) = listener { setListener(.listening(since: now)) }
+        } else if now >= still.since + Blocked.longCommit {
+            setListener(.polling(since: now, why: Blocked.reason))
         }
     }
-
-    /// Who keeps the doorbell unquiet for so long is not about to commit.
-    static let longCommit = Duration.seconds(1)
-    static let notQuiet = "somebody has held the doorbell's SILENT lock for more than a second; hark doctor says who"
 
     // MARK: - What to do next
 
@@ -86,6 +84,11 @@ extension WorkerState {
     /// At least half of the slots of each queue are free: a guard with less lets others take part.
     private var hasRoomForAll: Bool { queues.allSatisfy { $0.free > 0 && $0.running * 2 <= $0.settings.slots } }
 
+    /// It has found what makes it wake up, and inserts need not ring any more: more than one task at a time, or too many to be a guard, or
+    /// any while it leaves the bell to others. Who is rung for one task after the other stays armed: going to sleep anew for each costs the
+    /// server more than all of these bells.
+    private var isBusy: Bool { foundSinceArmed > 1 || foundSinceArmed == 1 && (isReserve || standsBy || !hasRoomForAll) }
+
     mutating func planDoorbell(_ now: Duration) {
         let idle = Set(queues.lazy.filter(\.isIdle).map(\.settings.name))
         let settled = trips.allSatisfy { $0.trip.look == nil } && !queues.contains(where: \.wantsLook)
@@ -98,12 +101,11 @@ extension WorkerState {
         case .armed(let names):
             // Who holds SLEEP is rung in the place of others, so we hold it only while we can run what comes.
             let full = queues.contains { names.contains($0.settings.name) && $0.free == 0 }
-            if full || foundSinceArmed || mustTakeOver || !isAble(now) || (settled && idle != names) {
+            if full || isBusy || mustTakeOver || !isAble(now) || (settled && idle != names) {
                 disarm(now)
-            } else if let askAt = unquiet?.askAt, now >= askAt {
-                unquiet?.askAt = nil
-                actions.append(.askQuiet(queues: names.sorted()))
-            } else if settled, unquiet == nil, !asleep {
+            } else if let askAt = blocked?.askAt, now >= askAt, let (buckets, patience) = blocked?.ask() {
+                actions.append(.awaitSleep(buckets: buckets, patience: patience))
+            } else if settled, blocked == nil, !asleep {
                 asleep = true
                 actions.append(.report(.asleep))
             }
@@ -118,8 +120,8 @@ extension WorkerState {
         // At more than half full it takes over only when it goes to sleep again; else all reserves would be called one after the other.
         owesGuard = mustTakeOver && !isGuard
         doorbell = .disarming
-        // Who goes to sleep again at once may still meet the same lock.
-        unquiet = mustTakeOver ? unquiet.map { (since: $0.since, askAt: nil, wait: $0.wait) } : nil
+        // Who goes to sleep again at once may still meet the same one.
+        blocked = mustTakeOver ? blocked : nil
         (asleep, isReserve, standsBy, mustTakeOver) = (false, false, false, false)
         actions.append(.disarm(guards: isGuard))
         if guarded, !isGuard { handOver() }
@@ -132,5 +134,40 @@ extension WorkerState {
         guard !owed.isEmpty, signal.isUp else { return }
         defer { owed = [] }
         actions.append(.passOn(queues: owed.sorted()))
+    }
+}
+
+/// The buckets of an armed worker in which somebody holds SLEEP shared: what he has inserted does not ring.
+///
+/// A commit holds it for as long as the disk takes. So at first one wait follows the other, each longer than the last, since who waits
+/// is seen by those who insert, and they ring. But a transaction with `set constraints all immediate`, a prepared one or a stranger may
+/// hold it for hours, and the signal connection hears nothing while it waits: then the waits become short, and as rare as the polls. What
+/// is inserted into these buckets meanwhile is found by the look after each wait, or by a poll.
+struct Blocked: Equatable {
+    let buckets: [Int32]
+    let since: Duration
+    /// Nil while a wait is under way.
+    private(set) var askAt: Duration?
+    private var patience = Duration.milliseconds(100)
+    private var pause = Duration.zero
+
+    /// Who keeps us from sleeping for so long is not about to commit.
+    static let longCommit = Duration.seconds(1)
+    static let reason = "somebody has held the doorbell's SLEEP lock for more than a second; hark doctor says who"
+
+    init(buckets: [Int32], since: Duration, askAt: Duration) { (self.buckets, self.since, self.askAt) = (buckets, since, askAt) }
+
+    mutating func ask() -> (buckets: [Int32], patience: Duration) {
+        askAt = nil
+        return (buckets, patience)
+    }
+
+    mutating func wasBlocked(until now: Duration, poll: Duration) {
+        if now < since + Self.longCommit {
+            patience = min(patience * 2, .milliseconds(400))
+        } else {
+            (patience, pause) = (.milliseconds(100), min(max(pause * 2, .seconds(1)), poll))
+        }
+        askAt = now + pause
     }
 }

@@ -17,10 +17,11 @@ enum WorkerEvent: Sendable {
     case proof(nonce: UInt64)
 
     /// `isReserve`: another worker guards the queues, and inserts do not see us. `standsBy`: others hear the inserts of some queues for us.
-    case armed(quiet: Bool, isReserve: Bool, standsBy: Bool)
+    /// `blocked`: buckets in which somebody is about to commit without having rung.
+    case armed(isReserve: Bool, standsBy: Bool, blocked: [Int32])
     case armFailed(reason: String)
+    case awaited(Awaited)
     case disarmed
-    case quiet(Bool)
 
     case tripped(trip: Int, TripResult)
     /// The round trip was rolled back as a whole.
@@ -103,4 +104,11 @@ struct Rescued: Sendable, Equatable {
     var task: Int64
     var worker: Int32
     var state: String
+}
+
+/// What came of a wait for SLEEP: now we have it; somebody still holds it who may be about to commit; another worker was first.
+enum Awaited: String, Sendable {
+    case had
+    case blocked
+    case taken
 }

@@ -125,9 +125,14 @@ extension WorkerState {
             rescues = []
             for index in queues.indices { queues[index].want(.full) }
         }
-        var asked: [QueueLook] = []
-        for index in queues.indices where queues[index].wantsLook { asked.append(queues[index].look()) }
-        if !asked.isEmpty { next.look = Look(queues: asked, token: Int64(random.next() >> 1)) }
+        var (asked, mustLast): ([QueueLook], Bool) = ([], false)
+        for index in queues.indices where queues[index].wantsLook {
+            asked.append(queues[index].look())
+            mustLast = mustLast || queues[index].settings.durableClaims
+        }
+        guard !asked.isEmpty else { return }
+        next.look = Look(queues: asked, token: Int64(random.next() >> 1))
+        next.mayBeLost = !mustLast && next.writes.isEmpty && next.rescue.isEmpty && !next.upkeep
     }
 
     private mutating func planSignal(_ now: Duration) {
@@ -166,7 +171,7 @@ extension WorkerState {
     }
 
     /// Somebody else holds the doorbell's locks, and for so long that what he may be about to commit is not waited for.
-    private func cannotSleep(_ now: Duration) -> Bool { armFrom > now || unquiet.map { now >= $0.since + Self.longCommit } ?? false }
+    private func cannotSleep(_ now: Duration) -> Bool { armFrom > now || blocked.map { now >= $0.since + Blocked.longCommit } ?? false }
 
     /// When a draining worker gives up on what is not written yet: soon without a connection; with one, after as long as an answer may take.
     private func lastMoments(after deadline: Duration) -> [(moment: Duration, evenIfUp: Bool)] {
@@ -213,7 +218,7 @@ extension WorkerState {
         if signal.isUp {
             moments.append(nextBeat + .seconds(2))
             if let deadline = proofSent?.deadline { moments.append(deadline) }
-            if case .armed = doorbell, let askAt = unquiet?.askAt { moments.append(askAt) }
+            if case .armed = doorbell, let askAt = blocked?.askAt { moments.append(askAt) }
             if let sent = trips.first?.sent, sent + Self.longTrip > clock { moments.append(sent + Self.longTrip) }
             if phase == .working, doorbell == .off, work.isUp, armFrom > clock { moments.append(armFrom) }
         }

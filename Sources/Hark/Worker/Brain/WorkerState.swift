@@ -11,8 +11,7 @@
 ///    to say at that moment: all outcomes, the claim, upkeep. Batching needs no waiting that way. When there is much to do,
 ///    a second one goes beside the first, so that the server need not wait for us. Their answers may come in any order.
 /// 3. *Arm*: when no look is wanted or under way, and there is room, the worker arms its doorbell. Having armed, it makes one
-///    more full look; only when that found nothing, and no silent insert is under way, does it sleep. The proof that no
-///    task can slip through is in `migrations/0003_create_doorbell.sql`.
+///    more full look; only when that found nothing does it sleep. The proof that no task can slip through is in `migrations/0003_create_doorbell.sql`.
 /// 4. *Pass on*: only one sleeper is rung. When that is us and we are full, or get full, others are rung for what may be left.
 /// 5. *Leave*: a draining worker that has nothing left removes its row and ends.
 ///
@@ -101,9 +100,10 @@ struct WorkerState {
     var straysUntil = Duration.zero
     /// After an arm that failed: when to try again.
     var armFrom = Duration.zero
-    /// Armed, but an insert that did not ring may not have committed yet: since when, when to ask again, and how long the last wait was.
-    var unquiet: (since: Duration, askAt: Duration?, wait: Duration)?
-    var foundSinceArmed = false
+    /// Armed, but for the buckets in which somebody is about to commit without having rung, or so we hope.
+    var blocked: Blocked?
+    /// The most tasks that one look has brought since it armed.
+    var foundSinceArmed = 0
     /// Awake with room, and seeing to all of our queues, so that others may let them be.
     var isGuard = false
     /// Asleep while somebody else guards our queues.
@@ -118,7 +118,7 @@ struct WorkerState {
     var leftQueues: [String] = []
     /// Rings that we cannot answer, by queue.
     var owed: Set<String> = []
-    /// Nothing left to do that it can see: said once, when it comes true.
+    /// Nothing left to begin that it can see: said once, when it comes true.
     var asleep = false
     /// The moment of the last event.
     var clock = Duration.zero
@@ -191,7 +191,8 @@ struct WorkerState {
                 isUnproven = false
                 heardListener(now)
             }
-        case .armed(let quiet, let isReserve, let standsBy): armed(quiet: quiet, isReserve: isReserve, standsBy: standsBy, now)
+        case .armed(let isReserve, let standsBy, let buckets): armed(isReserve: isReserve, standsBy: standsBy, blocked: buckets, now)
+        case .awaited(let answer): awaited(answer, now)
         case .armFailed(let reason):
             guard case .arming = doorbell else { return }
             doorbell = .off
@@ -199,7 +200,6 @@ struct WorkerState {
             handOver()
             setListener(.polling(since: now, why: reason))
         case .disarmed: if doorbell == .disarming { doorbell = .off }
-        case .quiet(let quiet): answered(quiet: quiet, now)
         case .tripped(let trip, let result): tripped(trip, result, now)
         case .tripFailed(let trip, let failure): tripFailed(trip, failure, now)
         case .finished(let outcomes): for (claim, outcome) in outcomes { finished(claim, outcome, now) }
@@ -237,7 +237,7 @@ struct WorkerState {
         worker = id
         signal.connected()
         doorbell = .off
-        unquiet = nil
+        blocked = nil
         armFrom = now
         proofSent = nil
         isUnproven = false
@@ -262,7 +262,7 @@ struct WorkerState {
         case .signal:
             doorbell = .off
             (asleep, isGuard, isReserve, standsBy, mustTakeOver, owesGuard) = (false, false, false, false, false, false)
-            unquiet = nil
+            blocked = nil
             proofSent = nil
             let isQuiet = isRelistening
             isRelistening = false
@@ -343,8 +343,9 @@ struct WorkerState {
         for write in late { actions.append(.report(.late(write.claim))) }
         for write in written { forget(write.claim) }
         for write in late { forget(write.claim) }
-        if settings.untilEmpty, written.contains(where: \.givesBack) {
-            // There is more for us now than we saw when we went to sleep, and the bell for it is still on its way.
+        if settings.untilEmpty, !written.isEmpty {
+            // There may be more for us now than we saw when we went to sleep, and the bell for it may still be on its way: of what we gave
+            // back, and of what the function has enqueued.
             for index in queues.indices { queues[index].want(.full) }
         }
 
@@ -387,7 +388,10 @@ struct WorkerState {
                 }
             }
         }
-        if !result.claimed.isEmpty { foundSinceArmed = true }
+        if !result.claimed.isEmpty {
+            foundSinceArmed = max(foundSinceArmed, result.claimed.count)
+            asleep = false
+        }
         begin(result.claimed, now)
     }
 
