@@ -149,7 +149,7 @@ struct Blocked: Equatable {
     /// Nil while a wait is under way.
     private(set) var askAt: Duration?
     private var patience = Duration.milliseconds(100)
-    private var pause = Duration.zero
+    private var pause = Duration.milliseconds(5)
 
     /// Who keeps us from sleeping for so long is not about to commit.
     static let longCommit = Duration.seconds(1)
