@@ -79,6 +79,19 @@ struct WorkerStateTests {
         #expect(hands.doorbell.first == "wakes as a guard", "\(hands.doorbell)")
     }
 
+    @Test("after a crowd of tasks a worker looks once more, a millisecond later, before it lies down")
+    func looksAgain() {
+        var hands = Hands()
+        hands.run(for: .milliseconds(20))
+        hands.forget()
+        hands.ready = [1, 2]
+        hands.tell(.bell(queue: "default"))
+        hands.run(for: .milliseconds(20))
+        #expect(hands.doorbell == ["wakes as a guard", "arms as a guard"])
+        // What it was rung for, whether there is more, whether there is still nothing, and the last one, armed.
+        #expect(hands.trips.count { $0.look != nil } == 4)
+    }
+
     @Test("outcomes and the next claim share one round trip")
     func oneTrip() {
         var hands = Hands(slots: 2)

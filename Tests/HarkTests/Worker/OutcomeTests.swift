@@ -43,6 +43,8 @@ struct OutcomeTests {
             for queue in queues {
                 try await TestWorker.with(TestWorker(database.conninfo, queues: [queue])) { worker in
                     try await worker.asleep()
+                    // A claim that goes with a poll is durable.
+                    try await client.earlyLooksAreOver()
                     try await worker.written(try await client.enqueue("noop", "[]", "queue", "'\(queue.name)'"))
                 }
             }

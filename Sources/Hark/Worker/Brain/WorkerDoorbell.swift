@@ -94,7 +94,13 @@ extension WorkerState {
         let settled = trips.allSatisfy { $0.trip.look == nil } && !queues.contains(where: \.wantsLook)
         switch doorbell {
         case .off:
-            guard isAble(now), settled, !idle.isEmpty, now >= armFrom else { break }
+            guard isAble(now), settled, !idle.isEmpty, now >= armFrom, lookAgainAt == nil else { break }
+            // When tasks come in crowds the next one is near, and while we lie down and sleep all who insert ring and wait for each other.
+            if wasBusy {
+                wasBusy = false
+                lookAgainAt = now + .milliseconds(1)
+                break
+            }
             doorbell = .arming(idle)
             actions.append(.arm(queues: idle.sorted(), whole: idle.count == queues.count, guards: isGuard))
             isGuard = false

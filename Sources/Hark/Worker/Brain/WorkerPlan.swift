@@ -4,6 +4,10 @@ extension WorkerState {
         guard phase != .ended else { return [] }
         planStops(now)
         allot()
+        if let moment = lookAgainAt, now >= moment {
+            lookAgainAt = nil
+            for index in queues.indices where queues[index].isIdle { queues[index].want(.full) }
+        }
         planTrip(now)
         return takeActions()
     }
@@ -219,6 +223,7 @@ extension WorkerState {
             moments.append(nextBeat + .seconds(2))
             if let deadline = proofSent?.deadline { moments.append(deadline) }
             if case .armed = doorbell, let askAt = blocked?.askAt { moments.append(askAt) }
+            if phase == .working, let lookAgainAt { moments.append(lookAgainAt) }
             if let sent = trips.first?.sent, sent + Self.longTrip > clock { moments.append(sent + Self.longTrip) }
             if phase == .working, doorbell == .off, work.isUp, armFrom > clock { moments.append(armFrom) }
         }

@@ -102,6 +102,9 @@ struct WorkerState {
     var armFrom = Duration.zero
     /// Armed, but for the buckets in which somebody is about to commit without having rung, or so we hope.
     var blocked: Blocked?
+    /// A look has brought more than one task since we last found nothing; then, when to look once more before we arm.
+    var wasBusy = false
+    var lookAgainAt: Duration?
     /// The most tasks that one look has brought since it armed.
     var foundSinceArmed = 0
     /// Awake with room, and seeing to all of our queues, so that others may let them be.
@@ -390,6 +393,7 @@ struct WorkerState {
         }
         if !result.claimed.isEmpty {
             foundSinceArmed = max(foundSinceArmed, result.claimed.count)
+            wasBusy = wasBusy || result.claimed.count > 1
             asleep = false
         }
         begin(result.claimed, now)
