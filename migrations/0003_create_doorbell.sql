@@ -83,8 +83,8 @@ create function hark.reserve_class() returns integer language sql immutable para
 -- queue there is cannot fill the server's lock table.
 create function hark.bucket(queue text) returns integer language sql immutable parallel safe as 'select hashtext(queue) & 255';
 
--- Whether some other session holds this lock for itself, or waits for it. Taking and giving back is one expression, so that nothing can come
--- between and leave the lock behind.
+-- Whether some other session holds this lock for itself, or waits for it. Taking and giving back is one expression, so that nothing
+-- can come between and leave the lock behind.
 create function hark.is_taken(class integer, key integer) returns boolean language sql as
   'select case when pg_try_advisory_lock_shared(class, key) then not pg_advisory_unlock_shared(class, key) else true end';
 

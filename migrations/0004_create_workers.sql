@@ -307,9 +307,9 @@ begin
   return 'had';
 end $$;
 
--- Gives back every lock of a sleeper or a guard that this session holds, and calls those who stand by: in each bucket that it answered for, and
--- if the worker will not take over what it was called for itself, for every bucket. queues: all of the worker's. guards: it is awake
--- with room, and guards its queues from now on. Returns how many locks.
+-- Gives back every lock of a sleeper or a guard that this session holds, and calls those who stand by: in each bucket that it answered
+-- for, and if the worker will not take over what it was called for itself, in every bucket. queues: all of the worker's. guards: it is
+-- awake with room, and guards its queues from now on. Returns how many locks.
 create function hark.disarm(worker integer, queues text[], guards boolean) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare

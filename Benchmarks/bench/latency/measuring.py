@@ -81,5 +81,14 @@ def _insert(bench, database, count, pause, sql):
     return {id: sent for id, sent, _ in rows}
 
 
+def once(bench, what, contestants):
+    """One run of each contestant, a name and what measures it."""
+    runs = {}
+    for name, measure in contestants.items():
+        runs[name] = bench.undisturbed(name, measure)
+        bench.progress(f"{what}: {name}: p50 {number(percentile(runs[name]['milliseconds'], 50))} ms")
+    return runs
+
+
 def cells(times):
     return [number(times[0]), *(number(percentile(times, share)) for share in SHARES), number(times[-1])]

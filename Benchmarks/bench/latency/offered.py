@@ -9,10 +9,10 @@ PER_SECOND = 500
 def run(bench):
     count = 200 if bench.quick else 5_000
     pause = (1_000_000 // PER_SECOND,) * 2
-    runs = {}
-    for name, measure in (("C floor", measuring.of_floor), ("hark", measuring.of_hark)):
-        runs[name] = bench.undisturbed(name, lambda: measure(bench, count, pause))
-        bench.progress(f"latency at {PER_SECOND}/s: {name}: p50 {number(percentile(runs[name]['milliseconds'], 50))} ms")
+    runs = measuring.once(bench, f"latency at {PER_SECOND}/s", {
+        "C floor": lambda: measuring.of_floor(bench, count, pause),
+        "hark": lambda: measuring.of_hark(bench, count, pause),
+    })
     part = Part(
         "latency.offered", f"Latency at {PER_SECOND} inserts a second",
         f"Milliseconds, {count:,} inserts on one connection, one every {1000 // PER_SECOND} ms. One that could not be sent in time counts from the moment at which it should have been.",

@@ -5,23 +5,19 @@ import copy
 from bench import slow_disk
 from bench.latency import measuring
 from bench.latency.idle import PAUSE
-from bench.report import Part, disturbance, number, percentile
+from bench.report import Part, disturbance
 
 
 def run(bench):
     count = 20 if bench.quick else 400
-    contestants = {
-        "C floor": measuring.of_floor,
-        "hark": measuring.of_hark,
-        "hark, `durable_claims = false`": lambda *all: measuring.of_hark(*all, durable_claims=False),
-    }
-    runs = {}
     with slow_disk.server(bench) as server:
         slow = copy.copy(bench)
         slow.server = server
-        for name, measure in contestants.items():
-            runs[name] = bench.undisturbed(name, lambda: measure(slow, count, PAUSE))
-            bench.progress(f"latency on a slow disk: {name}: p50 {number(percentile(runs[name]['milliseconds'], 50))} ms")
+        runs = measuring.once(bench, "latency on a slow disk", {
+            "C floor": lambda: measuring.of_floor(slow, count, PAUSE),
+            "hark": lambda: measuring.of_hark(slow, count, PAUSE),
+            "hark, `durable_claims = false`": lambda: measuring.of_hark(slow, count, PAUSE, durable_claims=False),
+        })
     part = Part(
         "latency.slow_disk", f"Latency: the same on a disk that is {slow_disk.MICROSECONDS / 1000:.0f} ms slower",
         f"Milliseconds; {count} inserts of each, one at a time, worker asleep. Each sync of the server takes {slow_disk.MICROSECONDS / 1000:.0f} ms longer: one for the INSERT, and one for a durable claim.",

@@ -92,6 +92,23 @@ struct WorkerStateTests {
         #expect(hands.trips.count { $0.look != nil } == 4)
     }
 
+    @Test("a worker that is to end when nothing is left looks once more after each outcome: the bell for what the function has enqueued may be on its way")
+    func untilEmpty() {
+        var hands = Hands(untilEmpty: true)
+        hands.ready = [1]
+        hands.run(for: .milliseconds(40))
+        #expect(hands.running.map(\.id) == [1] && hands.isAsleep)
+        hands.forget()
+        hands.ready = [2]
+        hands.tell(.finished(hands.running.map { ($0.claim, .completed(result: nil)) }))
+        hands.run(for: .milliseconds(40))
+        #expect(hands.running.map(\.id) == [1, 2])
+        #expect(!hands.hasLeft)
+        hands.tell(.finished(hands.running.suffix(1).map { ($0.claim, .completed(result: nil)) }))
+        hands.run(for: .milliseconds(40))
+        #expect(hands.hasLeft)
+    }
+
     @Test("outcomes and the next claim share one round trip")
     func oneTrip() {
         var hands = Hands(slots: 2)
@@ -390,10 +407,11 @@ private struct Hands: CustomTestStringConvertible {
     /// What the brain will hear, in the order of the moments.
     private var answers: [(at: Duration, event: WorkerEvent)] = []
 
-    init(slots: Int = 10, durableClaims: Bool = true, modules: Modules = [], connects: Bool = true, seed: UInt64 = 7) {
+    init(slots: Int = 10, durableClaims: Bool = true, modules: Modules = [], untilEmpty: Bool = false, connects: Bool = true, seed: UInt64 = 7) {
         self.connects = connects
         var settings = WorkerState.Settings()
         settings.modules = modules
+        settings.untilEmpty = untilEmpty
         settings.queues = [QueueSettings(name: "default", slots: slots, durableClaims: durableClaims)]
         settings.functions = ["f"]
         brain = WorkerState(settings, seed: seed)
@@ -403,6 +421,7 @@ private struct Hands: CustomTestStringConvertible {
     var trips: [Trip] { sent.map(\.trip) }
     var waits: Int { actions.count { if case .awaitSleep = $0 { true } else { false } } }
     var isAsleep: Bool { actions.contains { if case .report(.asleep) = $0 { true } else { false } } }
+    var hasLeft: Bool { actions.contains { if case .leave = $0 { true } else { false } } }
     var abandoned: Bool { actions.contains { if case .report(.deaf) = $0 { true } else { false } } }
     var stops: [StopReason] { actions.compactMap { if case .stop(_, let reason) = $0 { reason } else { nil } } }
     var doorbell: [String] {

@@ -207,7 +207,7 @@ struct DoorbellTests {
         try await withDatabase { database, client in
             let stranger = try await database.connect()
             try await stranger.script("select pg_advisory_lock_shared(hark.sleep_class(), hark.bucket('default'))")
-            try await TestWorker.with(TestWorker(database.conninfo, poll: .seconds(2))) { worker in
+            try await TestWorker.with(TestWorker(database.conninfo)) { worker in
                 try await worker.listener("polling")
                 let id = try await client.enqueue("noop")
                 try await worker.written(id)
@@ -216,6 +216,18 @@ struct DoorbellTests {
                 try await worker.listener("listening")
                 try await worker.asleep()
             }
+        }
+    }
+
+    @Test("a worker that cannot arm its doorbell ends, too, when nothing is left")
+    func unarmed() async throws {
+        try await withDatabase { database, client in
+            let hostile = try await database.connect()
+            try await hostile.script("select pg_advisory_lock(hark.sleeper_class(), hark.sleeper(1, hark.bucket('default')))")
+            let id = try await client.enqueue("noop")
+            try await TestWorker(database.conninfo, untilEmpty: true).end()
+            #expect(try await client.state(of: id) == "completed")
+            await hostile.close()
         }
     }
 

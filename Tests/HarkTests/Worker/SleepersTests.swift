@@ -60,6 +60,31 @@ struct SleepersTests {
         }
     }
 
+    @Test("a wait for SLEEP that brings only a part keeps it, and all is given back; of two that wait, one is told that the other was first")
+    func waits() async throws {
+        try await withDatabase { database, client in
+            let queues = ["default", "more"]
+            let buckets = Parameter.int32Array(try await [bucket(of: "default", client), bucket(of: "more", client)].sorted().map { Int32($0) })
+            let (holder, early, late) = (try await database.connect(), try await database.connect(), try await database.connect())
+            let own = try await enter("early", queues: "{default,more}", heard: "+ interval '1 hour'", early)
+            try await holder.script("begin; select pg_advisory_xact_lock_shared(hark.sleep_class(), hark.bucket(q)) from unnest('{default,more}'::text[]) q")
+            let armed = try await early.execute(SQL.arm, [.int32(own), .textArray(queues), .bool(true), .bool(false)]).first
+            #expect(try armed?.string("blocked").split(separator: " ").count == 2)
+            // The second bucket alone is held now, so the first wait gets the first.
+            try await holder.script("commit; begin")
+            _ = try await holder.execute("select pg_advisory_xact_lock_shared(hark.sleep_class(), ($1::int4[])[2])", [buckets])
+            for answer in ["blocked", "blocked"] {
+                #expect(try await early.execute(SQL.awaitSleep, [buckets, .int32(20)]).first?.string("answer") == answer)
+            }
+            try await holder.script("commit")
+            #expect(try await early.execute(SQL.awaitSleep, [buckets, .int32(20)]).first?.string("answer") == "had")
+            #expect(try await late.execute(SQL.awaitSleep, [buckets, .int32(20)]).first?.string("answer") == "taken")
+            _ = try await early.execute(SQL.disarm, [.int32(own), .textArray(queues), .bool(true)])
+            #expect(try await locks("sleep", client) == "0")
+            for session in [holder, early, late] { await session.close() }
+        }
+    }
+
     @Test("of two that sleep for a queue one hears an insert, and the other when that one is awake")
     func hears() async throws {
         try await withDatabase { database, client in

@@ -107,12 +107,4 @@ public struct Write: Sendable, Equatable {
 
     public var claim: Claim
     public var verb: Verb
-
-    /// The task is not finished by this, and will be run again.
-    var givesBack: Bool {
-        switch verb {
-        case .retry, .snooze, .release: true
-        case .complete, .fail, .cancel, .block: false
-        }
-    }
 }

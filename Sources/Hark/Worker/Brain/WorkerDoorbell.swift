@@ -149,7 +149,7 @@ extension WorkerState {
 /// is seen by those who insert, and they ring. But a transaction with `set constraints all immediate`, a prepared one or a stranger may
 /// hold it for hours, and the signal connection hears nothing while it waits: then the waits become short, and as rare as the polls. What
 /// is inserted into these buckets meanwhile is found by the look after each wait, or by a poll.
-struct Blocked: Equatable {
+struct Blocked {
     let buckets: [Int32]
     let since: Duration
     /// Nil while a wait is under way.
