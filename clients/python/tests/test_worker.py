@@ -151,7 +151,7 @@ def test_priorities_decide_who_is_first(worker: Any) -> None:
 def test_a_task_is_cancelled_while_it_runs(worker: Any) -> None:
     process = worker()
     # Before its interpreters are there a worker may claim a task and give it back: then it is running only for a moment.
-    wait_for(finished([hark.enqueue(leaks.backend)]), process)
+    wait_for(finished([hark.enqueue(services.wait_for_nothing)]), process)
     id = hark.enqueue("sim.services.wait_for_long")
     wait_for(lambda: Task.objects.filter(pk=id, state="running").exists(), process)
     assert Task.objects.get(pk=id).cancel().result == "requested"
