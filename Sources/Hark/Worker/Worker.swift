@@ -282,17 +282,14 @@ public actor Worker: Service {
     }
 
     private func start(_ tasks: [ClaimedTask]) {
-        if runners.count == 1 {
-            runners[0].start(tasks)
-        } else {
-            // The order within a runner stays; which runner begins first does not matter.
-            for runner in runners {
-                let own = tasks.filter { (runnerOf[$0.function] ?? runners.first { !$0.modules.isEmpty }) === runner }
-                if !own.isEmpty { runner.start(own) }
-            }
-        }
-        // What they have to say comes over the loop, so after this.
+        // First, since what a function logs does not come over the loop.
         for task in tasks { telemetry(.started(task)) }
+        if runners.count == 1 { return runners[0].start(tasks) }
+        // The order within a runner stays; which runner begins first does not matter.
+        for runner in runners {
+            let own = tasks.filter { (runnerOf[$0.function] ?? runners.first { !$0.modules.isEmpty }) === runner }
+            if !own.isEmpty { runner.start(own) }
+        }
     }
 
     // MARK: - Connections

@@ -1,3 +1,4 @@
+import Glibc
 import Hark
 import PQ
 import TestSupport
@@ -50,6 +51,25 @@ struct OutcomeTests {
             }
             let commits = try await client.execute("select distinct queue || ' ' || state || ' ' || waits from public.commits order by 1").map { try $0.string(0) }
             #expect(commits == ["default completed on", "default running on", "fast completed on", "fast running off"])
+        }
+    }
+
+    @Test("the start of a task is told before its function says anything")
+    func order() async throws {
+        try await withDatabase { database, client in
+            let said = Events<String>()
+            let worker = TestWorker(
+                database.conninfo,
+                more: { $0.add("speak") { (_: TaskContext) in said.add("the function") } },
+                telling: {
+                    guard case .started = $0 else { return }
+                    usleep(50_000)
+                    said.add("started")
+                })
+            try await TestWorker.with(worker) { worker in
+                try await worker.written(try await client.enqueue("speak"))
+                #expect(said.all == ["started", "the function"])
+            }
         }
     }
 
