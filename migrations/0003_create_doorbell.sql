@@ -7,8 +7,8 @@
 -- Awake workers need no bell: they look for the next task when they have written the last outcome.
 --
 -- One advisory lock for each bucket (a queue's name hashed to 0..255; two queues in one bucket only ring too often): SLEEP. A worker
--- that sleeps and could run what comes holds it exclusively, for the session: one for each bucket. Whoever makes a task ready tries to
--- have it shared, to the end of the transaction.
+-- that sleeps and could run what comes holds it exclusively, for the session: one for each bucket. Whoever inserts a task, or makes one
+-- ready, tries to have it shared, to the end of the transaction.
 --
 --   who makes a task ready, at commit           a worker that found nothing to do
 --   1. try SLEEP, shared; if it cannot be       a. LISTEN to the bucket's channel, take SLEEP exclusively; where somebody
@@ -56,9 +56,10 @@
 -- The trigger is deferred to commit: 1 and 2 then take microseconds for a row, however long the transaction was open, and the question
 -- is who sleeps now, not who slept when the row was inserted.
 --
--- What an INSERT pays is counted in microseconds. So its trigger has no WHEN clause, which PostgreSQL would read anew for
--- each statement, and asks all that the usual case needs in one expression, since PL/pgSQL sets up each that it evaluates for each
--- transaction. PostgreSQL sends equal notifications of one transaction once.
+-- What an INSERT pays is counted in instructions. So its trigger has no WHEN clause, which PostgreSQL would read anew for each
+-- statement, and begins with the try, also for a task that needs no bell: with nobody asleep that is all. PL/pgSQL sets up every expression
+-- that it evaluates for each transaction, function by function, and `return null` would be one more. PostgreSQL sends equal notifications
+-- of one transaction once.
 --
 -- But a million rows take seconds; `set constraints all immediate` does 1 at the INSERT, PREPARE TRANSACTION long before the commit; and
 -- SLEEP is held until the end. A worker that meets somebody like that in one bucket is armed for all others, and waits for this one
@@ -71,7 +72,8 @@
 -- The numbers of the lock classes are random, to stay clear of an application's own advisory locks.
 --
 -- Not covered, and found by the workers' poll: triggers switched off (session_replication_role), and sessions that have
--- `set hark.bell = off`: for a bulk load, or for two-phase commit (PREPARE TRANSACTION fails after a NOTIFY).
+-- `set hark.bell = off`: for a bulk load, or for two-phase commit (PREPARE TRANSACTION fails after a NOTIFY). They do not ring; where
+-- nobody sleeps they have SLEEP shared, as everybody has.
 
 create function hark.sleep_class() returns integer language sql immutable parallel safe as 'select 1806433741';
 create function hark.sleeper_class() returns integer language sql immutable parallel safe as 'select 1392071846';
@@ -88,7 +90,7 @@ create function hark.bucket(queue text) returns integer language sql immutable p
 create function hark.is_taken(class integer, key integer) returns boolean language sql as
   'select case when pg_try_advisory_lock_shared(class, key) then not pg_advisory_unlock_shared(class, key) else true end';
 
--- 1 of a transaction that makes a task of this queue ready: nobody sleeps, and who is about to waits for it. Else it has to ring.
+-- 1 of a transaction with a task of this queue: nobody sleeps, and who is about to waits for it. Else it has to ring.
 create function hark.may_be_silent(queue text) returns boolean language sql as
   'select pg_try_advisory_xact_lock_shared(hark.sleep_class(), hark.bucket(queue))';
 
@@ -98,17 +100,15 @@ create function hark.may_be_silent(queue text) returns boolean language sql as
 -- have: a sleeper must set its timer anew. Later ones they find by themselves.
 create function hark.bell() returns trigger language plpgsql as $$
 begin
-  if NEW.state = 'ready' and current_setting('hark.bell', true) is distinct from 'off' and hark.may_be_silent(NEW.queue) then
-    return null;
+  if hark.may_be_silent(NEW.queue) then
+    return NEW;
   end if;
-  if current_setting('hark.bell', true) is distinct from 'off'
-    and (NEW.state = 'ready'
-      or NEW.state = 'scheduled' and NEW.run_at < now() + interval '1 minute'
-        and not hark.may_be_silent(NEW.queue))
+  if (NEW.state = 'ready' or NEW.state = 'scheduled' and NEW.run_at < now() + interval '1 minute')
+    and current_setting('hark.bell', true) is distinct from 'off'
   then
     perform pg_notify('hark_bell_' || hark.bucket(NEW.queue), NEW.queue);
   end if;
-  return null;
+  return NEW;
 end $$;
 
 create constraint trigger bell_insert after insert on hark.tasks deferrable initially deferred for each row

@@ -163,13 +163,15 @@ static int listen_and_claim(void) {
   struct pollfd waits[2] = {{PQsocket(connection), POLLIN, 0}, {0, POLLIN, 0}};
   char mark[24] = "0";
   for (;;) {
-    poll(waits, 2, -1);
-    if (waits[1].revents) return 0;
-    PQconsumeInput(connection);
     int heard = 0;
     PGnotify *notification;
     while ((notification = PQnotifies(connection))) { heard = 1; PQfreemem(notification); }
-    if (!heard) continue;
+    if (!heard) {  // also none that came with the answer to the last claim
+      poll(waits, 2, -1);
+      if (waits[1].revents) return 0;
+      PQconsumeInput(connection);
+      continue;
+    }
     PGresult *claimed = expect(connection, PQexecPrepared(connection, "claim", 2, (const char *[]){"100", mark}, NULL, NULL, 1), "claim");
     int64_t now = nanoseconds(CLOCK_REALTIME);
     for (int i = 0; i < PQntuples(claimed); i++) printf("%lld %lld\n", (long long)int64_at(claimed, i, 0), (long long)now);

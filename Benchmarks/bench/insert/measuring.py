@@ -1,14 +1,16 @@
 """How many single-row INSERTs a second, each a transaction of its own, with pgbench, by what is triggered. A worker is there and is busy."""
 
+import contextlib
 import pathlib
 import re
 import statistics
 import subprocess
+import time
 
 from bench import machine
 from bench import worker as hark
 from bench.report import number, spread
-from bench.waiting import wait_until, wait_until_settled
+from bench.waiting import wait_until
 
 # What happens with each row, beside what Hark itself does (its CHECKs and the trigger that fills in what is left open).
 NONE, EMPTY, BELL, NOTIFY = "no trigger", "an empty trigger", "the bell", "NOTIFY always"
@@ -24,56 +26,87 @@ FUNCTIONS = """
     create function notify() returns trigger language plpgsql as $$ begin perform pg_notify('hark_bell_0', NEW.queue); return null; end $$;
 """
 INSERT = "insert into hark.tasks (function, args) values ('noop', '{\"user\": 123456, \"template\": \"welcome\"}');\n"
+# After the trigger has been exchanged every session plans its INSERT anew.
+SETTLING = 0.2
 
 
-def rates(bench, server, clients, kinds, seconds, repetitions):
-    """Rates by kind, one for each repetition, in turn."""
+def rates(bench, server, clients, kinds, rounds, seconds):
+    """Rates by kind, one for each round. The clients stay, as those of an application do, and insert without end; what is triggered is exchanged
+    beneath them, so that what is to be compared lies within seconds: disk and neighbours of a virtual machine change their pace."""
     taken = {kind: [] for kind in kinds}
     with server.database("hark", template=hark.migrated(bench, server)) as database, server.connect(database) as connection:
         connection.execute(FUNCTIONS)
+        (sequence,), = connection.execute("select pg_get_serial_sequence('hark.tasks', 'id')").fetchall()
+
+        def inserted():
+            return connection.execute(f"select last_value from {sequence}").fetchone()[0]
+
         # In the default queue it has one slot, which is taken: so it is awake as far as the doorbell knows.
         with hark.Worker(bench, database, slots=1, server=server) as worker:
             worker.wait_until_ready()
             connection.execute("insert into hark.tasks (function) values ('wait')")
             wait_until("the worker is busy", lambda: connection.execute("select from hark.tasks where state = 'running'").fetchall(), worker.check)
-            _sample(bench, server, database, connection, BELL, clients, 0.2 if bench.quick else 1)
-            for repetition in range(repetitions):
-                for kind in kinds[repetition % len(kinds):] + kinds[:repetition % len(kinds)]:
-                    taken[kind].append(_sample(bench, server, database, connection, kind, clients, seconds))
-                bench.progress(f"insert, {clients} clients, {repetition + 1}/{repetitions}: " + ", ".join(f"{kind} {number(those[-1]['rate'])}" for kind, those in taken.items()))
-    return taken
+            with _inserting(bench, server, database, clients) as check:
+                wait_until("all clients are there", lambda: connection.execute(
+                    "select count(*) from pg_stat_activity where datname = current_database() and query like 'insert into hark.tasks (function, args)%'").fetchone()[0] >= clients, check)
+                others = machine.Disturbance()
+                for round in range(rounds):
+                    first = round % len(kinds)
+                    for kind in (kinds[first:] + kinds[:first])[::1 if round // len(kinds) % 2 else -1]:
+                        connection.execute(f"{DROP}; {CREATE[kind]}")
+                        time.sleep(SETTLING)
+                        began, before = time.perf_counter(), inserted()
+                        time.sleep(seconds)
+                        taken[kind].append((inserted() - before) / (time.perf_counter() - began))
+                    check()
+                    bench.progress(f"insert, {clients} clients, {round + 1}/{rounds}: " + ", ".join(f"{kind} {number(those[-1])}" for kind, those in taken.items()))
+                return {"rates": taken, "disturbance": others.share()}
 
 
-def _sample(bench, server, database, connection, kind, clients, seconds):
-    connection.execute(DROP)
-    connection.execute(CREATE[kind])
-    connection.execute("delete from hark.tasks where state <> 'running'")
-    connection.execute("vacuum hark.tasks")
-    connection.execute("checkpoint")
-    others = machine.Disturbance()
-    rate = insert(bench, server, database, clients, seconds)
-    # Until nobody counts the sessions that have just ended, they would seem to be somebody else's.
-    wait_until_settled(server.pid)
-    return {"rate": rate, "disturbance": others.share()}
+@contextlib.contextmanager
+def _inserting(bench, server, database, clients):
+    """Yields what raises when the clients have ended by themselves."""
+    command = ["setpriv", "--pdeathsig", "TERM", *_pgbench(bench, server, database, clients, 86_400)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        def check():
+            if process.poll() is not None:
+                raise SystemExit(f"pgbench failed:\n{process.stdout.read()}")
+
+        try:
+            yield check
+        finally:
+            process.terminate()
 
 
 def insert(bench, server, database, clients, seconds):
     """Rows a second."""
-    script = pathlib.Path(bench.place, "insert.sql")
-    script.write_text(INSERT)
-    host, port, user, _ = server.arguments(database)
-    command = [server.program("pgbench"), "-n", "-f", script, "-c", clients, "-j", 2, "-T", max(round(seconds), 1), "-M", "prepared", "-h", host, "-p", port, "-U", user, database]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    done = subprocess.run(_pgbench(bench, server, database, clients, max(round(seconds), 1)), capture_output=True, text=True)
     rate = re.search(r"^tps = ([\d.]+)", done.stdout, re.MULTILINE)
     if done.returncode != 0 or not rate:
         raise SystemExit(f"pgbench failed:\n{done.stdout}{done.stderr}")
     return float(rate[1])
 
 
-def ratios(taken, kind, to):
-    """One for each repetition: a disk that changes its pace is in both."""
-    return [ours["rate"] / theirs["rate"] for ours, theirs in zip(taken[kind], taken[to])]
+def _pgbench(bench, server, database, clients, seconds):
+    script = pathlib.Path(bench.place, "insert.sql")
+    script.write_text(INSERT)
+    host, port, user, _ = server.arguments(database)
+    return list(map(str, [
+        server.program("pgbench"), "-n", "-f", script, "-c", clients, "-j", 2, "-T", seconds, "-M", "prepared", "-h", host, "-p", port, "-U", user, database]))
 
 
-def row(clients, taken, kind):
-    return [clients, kind, spread([one["rate"] for one in taken[kind]]), *(number(statistics.median(ratios(taken, kind, to))) for to in (NONE, EMPTY))]
+def ratio(taken, kind, to):
+    """The rows of all rounds beside each other, and the standard error of that: a mean of quotients would be too high, since noise below counts
+    for more than noise above."""
+    ours, theirs = taken["rates"][kind], taken["rates"][to]
+    whole = sum(ours) / sum(theirs)
+    rest = [one - whole * other for one, other in zip(ours, theirs)]
+    return whole, (statistics.stdev(rest) / statistics.fmean(theirs) / len(rest) ** 0.5 if len(rest) > 1 else 0)
+
+
+def rows(clients, taken):
+    return [[clients, kind, spread(those), *(_with_error(*ratio(taken, kind, to)) for to in (NONE, EMPTY))] for kind, those in taken["rates"].items()]
+
+
+def _with_error(value, error):
+    return number(value) if error == 0 else f"{number(value)} ± {error:.3f}"

@@ -2,6 +2,7 @@
 function looks at the same clock as the first thing it does, and the floor when its claim is done."""
 
 import contextlib
+import os
 import subprocess
 import tempfile
 
@@ -50,12 +51,12 @@ def of_floor(bench, count, pause):
 def _listener(bench, database):
     """Yields what ends the program and returns when it claimed which task."""
     # What it says goes to a file, because nobody reads it meanwhile, and a pipe would be full.
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile() as said:
         process = floor.start(bench, database, "listen", stdin=subprocess.PIPE, stdout=said)
 
         def lines():
-            said.seek(0)
-            return said.read().splitlines()
+            # The program shares our place in the file: to move it would have it write over what it has said.
+            return os.pread(said.fileno(), os.fstat(said.fileno()).st_size, 0).decode().splitlines()
 
         def moments():
             # The last line may be half written.

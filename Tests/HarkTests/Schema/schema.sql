@@ -322,17 +322,15 @@ CREATE FUNCTION hark.bell() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 begin
-  if NEW.state = 'ready' and current_setting('hark.bell', true) is distinct from 'off' and hark.may_be_silent(NEW.queue) then
-    return null;
+  if hark.may_be_silent(NEW.queue) then
+    return NEW;
   end if;
-  if current_setting('hark.bell', true) is distinct from 'off'
-    and (NEW.state = 'ready'
-      or NEW.state = 'scheduled' and NEW.run_at < now() + interval '1 minute'
-        and not hark.may_be_silent(NEW.queue))
+  if (NEW.state = 'ready' or NEW.state = 'scheduled' and NEW.run_at < now() + interval '1 minute')
+    and current_setting('hark.bell', true) is distinct from 'off'
   then
     perform pg_notify('hark_bell_' || hark.bucket(NEW.queue), NEW.queue);
   end if;
-  return null;
+  return NEW;
 end $$;
 
 
