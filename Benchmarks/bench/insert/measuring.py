@@ -50,16 +50,16 @@ def rates(bench, server, clients, kinds, rounds, seconds):
                 wait_until("all clients are there", lambda: connection.execute(
                     "select count(*) from pg_stat_activity where datname = current_database() and query like 'insert into hark.tasks (function, args)%'").fetchone()[0] >= clients, check)
                 others = machine.Disturbance()
-                for round in range(rounds):
-                    first = round % len(kinds)
-                    for kind in (kinds[first:] + kinds[:first])[::1 if round // len(kinds) % 2 else -1]:
+                for turn in range(rounds):
+                    first = turn % len(kinds)
+                    for kind in (kinds[first:] + kinds[:first])[::1 if turn // len(kinds) % 2 else -1]:
                         connection.execute(f"{DROP}; {CREATE[kind]}")
                         time.sleep(SETTLING)
                         began, before = time.perf_counter(), inserted()
                         time.sleep(seconds)
                         taken[kind].append((inserted() - before) / (time.perf_counter() - began))
                     check()
-                    bench.progress(f"insert, {clients} clients, {round + 1}/{rounds}: " + ", ".join(f"{kind} {number(those[-1])}" for kind, those in taken.items()))
+                    bench.progress(f"insert, {clients} clients, {turn + 1}/{rounds}: " + ", ".join(f"{kind} {number(those[-1])}" for kind, those in taken.items()))
                 return {"rates": taken, "disturbance": others.share()}
 
 
