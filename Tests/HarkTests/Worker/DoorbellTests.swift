@@ -299,6 +299,40 @@ struct DoorbellTests {
         }
     }
 
+    @Test("while somebody sleeps, what is ready or due within a minute rings, and nothing else; while nobody does every insert keeps SLEEP to its commit, and nothing rings")
+    func whatRings() async throws {
+        let inserts = [
+            ("('noop', 'ready', now(), null)", true), ("('noop', 'ready', now() + interval '50 seconds', null)", true),
+            ("('noop', 'ready', now() + interval '1 hour', null)", false), ("('noop', 'blocked', now(), 'function')", false),
+        ]
+        try await withDatabase { database, client in
+            let heard = Events<String>()
+            let sleeper = try await database.connect(onNotification: { heard.add($0.payload) })
+            let bucket = try #require(try await client.value("select hark.bucket('default')::text"))
+            try await sleeper.script("listen hark_bell_\(bucket)")
+            for isAsleep in [true, false] {
+                try await sleeper.script("select pg_advisory_\(isAsleep ? "lock" : "unlock")(hark.sleep_class(), hark.bucket('default'))")
+                for bell in ["on", "off"] {
+                    for (insert, rings) in inserts {
+                        let before = heard.all.count
+                        try await client.script(
+                            """
+                            begin; set local hark.bell = \(bell); set constraints all immediate;
+                            insert into hark.tasks (function, state, run_at, blocked_by) values \(insert)
+                            """)
+                        let holds = try await client.value("select (count(*) = 1)::text from pg_locks where classid = hark.sleep_class()::oid and mode = 'ShareLock'")
+                        #expect(holds == "\(!isAsleep)", "\(insert), bell \(bell)")
+                        try await client.script("commit; notify hark_bell_\(bucket), 'end'")
+                        try await heard.wait("the end of \(insert)") { $0.dropFirst(before).contains("end") }
+                        let expected = rings && isAsleep && bell == "on" ? ["default", "end"] : ["end"]
+                        #expect(Array(heard.all.dropFirst(before)) == expected, "\(insert), bell \(bell), asleep \(isAsleep)")
+                    }
+                }
+            }
+            await sleeper.close()
+        }
+    }
+
     @Test("a task due in a second, inserted while all workers sleep, starts when it is due")
     func nearFuture() async throws {
         try await withDatabase { database, client in
