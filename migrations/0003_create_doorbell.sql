@@ -3,8 +3,8 @@
 -- The doorbell: a NOTIFY for a worker that sleeps, and for nobody else.
 --
 -- A NOTIFY with every insert would be simple and wrong: at commit it takes one lock for the whole server and holds it
--- through the sync, so that commits queue up one behind the other. 64 inserting clients fall to a fifth of their speed.
--- Awake workers need no bell: they look for the next task when they have written the last outcome.
+-- through the sync, so that commits queue up one behind the other. 64 inserting clients fall to a third of their
+-- speed, on a slow disk to a twentieth. Awake workers need no bell: they look for the next task when they have written the last outcome.
 --
 -- One advisory lock for each bucket (a queue's name hashed to 0..255; two queues in one bucket only ring too often): SLEEP. A worker
 -- that sleeps and could run what comes holds it exclusively, for the session: one for each bucket. Whoever inserts a task, or makes one
@@ -72,8 +72,8 @@
 -- The numbers of the lock classes are random, to stay clear of an application's own advisory locks.
 --
 -- Not covered, and found by the workers' poll: triggers switched off (session_replication_role), and sessions that have
--- `set hark.bell = off`: for a bulk load, or for two-phase commit (PREPARE TRANSACTION fails after a NOTIFY). They do not ring; where
--- nobody sleeps they have SLEEP shared, as everybody has.
+-- `set hark.bell = off`: for a bulk load, or for two-phase commit (PREPARE TRANSACTION fails after a NOTIFY). Whoever inserts with the
+-- bell off has SLEEP shared nevertheless where nobody sleeps.
 
 create function hark.sleep_class() returns integer language sql immutable parallel safe as 'select 1806433741';
 create function hark.sleeper_class() returns integer language sql immutable parallel safe as 'select 1392071846';

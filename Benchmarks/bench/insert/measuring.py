@@ -38,8 +38,13 @@ def rates(bench, server, clients, kinds, rounds, seconds):
         connection.execute(FUNCTIONS)
         (sequence,), = connection.execute("select pg_get_serial_sequence('hark.tasks', 'id')").fetchall()
 
-        def inserted():
-            return connection.execute(f"select last_value from {sequence}").fetchone()[0]
+        def clock():
+            """How many rows there have been, and the seconds at which that was so."""
+            return connection.execute(f"select last_value, extract(epoch from clock_timestamp())::float8 from {sequence}").fetchone()
+
+        def all_are_there():
+            sql = "select count(*) from pg_stat_activity where datname = current_database() and query like 'insert into hark.tasks (function, args)%'"
+            return connection.execute(sql).fetchone()[0] >= clients
 
         # In the default queue it has one slot, which is taken: so it is awake as far as the doorbell knows.
         with hark.Worker(bench, database, slots=1, server=server) as worker:
@@ -47,20 +52,24 @@ def rates(bench, server, clients, kinds, rounds, seconds):
             connection.execute("insert into hark.tasks (function) values ('wait')")
             wait_until("the worker is busy", lambda: connection.execute("select from hark.tasks where state = 'running'").fetchall(), worker.check)
             with _inserting(bench, server, database, clients) as check:
-                wait_until("all clients are there", lambda: connection.execute(
-                    "select count(*) from pg_stat_activity where datname = current_database() and query like 'insert into hark.tasks (function, args)%'").fetchone()[0] >= clients, check)
+                wait_until("all clients are there", all_are_there, check)
                 others = machine.Disturbance()
                 for turn in range(rounds):
                     first = turn % len(kinds)
                     for kind in (kinds[first:] + kinds[:first])[::1 if turn // len(kinds) % 2 else -1]:
                         connection.execute(f"{DROP}; {CREATE[kind]}")
                         time.sleep(SETTLING)
-                        began, before = time.perf_counter(), inserted()
+                        before, began = clock()
                         time.sleep(seconds)
-                        taken[kind].append((inserted() - before) / (time.perf_counter() - began))
+                        after, ended = clock()
+                        taken[kind].append((after - before) / (ended - began))
                     check()
+                    worker.check()
                     bench.progress(f"insert, {clients} clients, {turn + 1}/{rounds}: " + ", ".join(f"{kind} {number(those[-1])}" for kind, those in taken.items()))
-                return {"rates": taken, "disturbance": others.share()}
+                share = others.share()
+                if not all_are_there():
+                    raise SystemExit("some of pgbench's clients have ended")
+                return {"rates": taken, "disturbance": share}
 
 
 @contextlib.contextmanager
@@ -102,6 +111,10 @@ def ratio(taken, kind, to):
     whole = sum(ours) / sum(theirs)
     rest = [one - whole * other for one, other in zip(ours, theirs)]
     return whole, (statistics.stdev(rest) / statistics.fmean(theirs) / len(rest) ** 0.5 if len(rest) > 1 else 0)
+
+
+def disturbance(runs):
+    return f"others used at most {max(run['disturbance'] for run in runs):.0%} of the CPUs, on average over the rounds of one number of clients"
 
 
 def rows(clients, taken):
