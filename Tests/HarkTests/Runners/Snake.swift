@@ -34,6 +34,8 @@ enum Snake {
     static func outcomes(_ tasks: [ClaimedTask], _ outlet: CollectingOutlet = CollectingOutlet(), _ change: (inout PythonSettings) -> Void = { _ in }) async -> [Outcome] {
         let runner = runner(change)
         await running(runner, outlet) { _ in
+            // As a worker does: what waits for five seconds while there is nobody to run it is given back.
+            #expect(await outlet.until { $0.capacity.count > 0 || $0.capacity.lacking != nil })
             runner.start(tasks)
             let count = tasks.count
             #expect(await outlet.until { $0.count >= count })

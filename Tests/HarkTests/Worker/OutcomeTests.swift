@@ -195,7 +195,8 @@ struct OutcomeTests {
         try await withDatabase { database, client in
             let over = Gate()
             let stopped = Events<Void>()
-            let policy = FunctionPolicy(maxAttempts: 1, timeout: .seconds(3))
+            // Longer than Swift's threads may all be taken by other tests: to be unable to say that one is alive is to be mute.
+            let policy = FunctionPolicy(maxAttempts: 1, timeout: .seconds(20))
             let worker = TestWorker(database.conninfo, policies: ["mute": policy, "lively": policy, "patient": policy]) {
                 $0.add("mute") { (_: TaskContext) in
                     defer {
@@ -219,7 +220,7 @@ struct OutcomeTests {
             try await TestWorker.with(worker) { worker in
                 try await client.script("insert into hark.tasks (function) values ('mute'), ('lively'), ('patient')")
                 // The other two end only when the first has been stopped.
-                try await worker.told.wait("three outcomes") { $0.outcomes(3) }
+                try await worker.told.wait("three outcomes", seconds: 120) { $0.outcomes(3) }
                 #expect(try await client.value("select string_agg(concat_ws(' ', function, state, errors -> 0 ->> 'kind'), ', ' order by id) from hark.tasks")
                     == "mute failed timeout, lively completed, patient completed")
             }
