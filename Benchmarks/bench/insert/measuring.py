@@ -12,7 +12,7 @@ from bench import worker as hark
 from bench.report import number, spread
 from bench.waiting import wait_until
 
-# What happens with each row, beside what Hark itself does (its CHECKs and the trigger that fills in what is left open).
+# What happens with each row, beside what Hark itself does (the trigger that judges a row and fills in what is left open).
 NONE, EMPTY, BELL, NOTIFY = "no trigger", "an empty trigger", "the bell", "NOTIFY always"
 CREATE = {
     NONE: "select",

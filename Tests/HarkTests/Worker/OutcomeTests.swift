@@ -1,4 +1,3 @@
-import Glibc
 import Hark
 import PQ
 import TestSupport
@@ -54,23 +53,40 @@ struct OutcomeTests {
         }
     }
 
-    @Test("the start of a task is told before its function says anything")
+    @Test("the start of a task is told before its runner is given it, since what a function says does not come over the loop")
     func order() async throws {
         try await withDatabase { database, client in
-            let said = Events<String>()
-            let worker = TestWorker(
-                database.conninfo,
-                more: { $0.add("speak") { (_: TaskContext) in said.add("the function") } },
-                telling: {
-                    guard case .started = $0 else { return }
-                    usleep(50_000)
-                    said.add("started")
-                })
-            try await TestWorker.with(worker) { worker in
-                try await worker.written(try await client.enqueue("speak"))
-                #expect(said.all == ["started", "the function"])
+            let (said, loop) = (Events<String>(), EventLoop(name: "order"))
+            var functions = Functions()
+            functions.addRaw("noop") { _, _ in nil }
+            let runner = WatchedRunner(SwiftRunner(functions)) { said.add("given to the runner") }
+            let worker = Worker(WorkerOptions(database: database.conninfo, untilEmpty: true), runners: [runner], loop: loop) {
+                if case .started = $0 { said.add("started") }
             }
+            try await client.enqueue("noop")
+            try await withDeadline(60, "the worker ends") { try await worker.run() }
+            #expect(said.all == ["started", "given to the runner"])
+            loop.stop()
         }
+    }
+
+    /// Tells when it is given tasks.
+    private final class WatchedRunner: Runner {
+        private let runner: SwiftRunner
+        private let watch: @Sendable () -> Void
+        let functions: Set<String>
+
+        init(_ runner: SwiftRunner, _ watch: @escaping @Sendable () -> Void) {
+            (self.runner, self.watch, functions) = (runner, watch, runner.functions)
+        }
+
+        func run(_ outlet: any RunnerOutlet) async { await runner.run(outlet) }
+        func start(_ tasks: [ClaimedTask]) {
+            watch()
+            runner.start(tasks)
+        }
+        func stop(_ claim: Claim, _ reason: StopReason, grace: Duration) { runner.stop(claim, reason, grace: grace) }
+        func shutDown() { runner.shutDown() }
     }
 
     @Test("a function may ask for another attempt, for later, for failure, for cancellation")

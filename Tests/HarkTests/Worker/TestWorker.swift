@@ -15,7 +15,7 @@ final class TestWorker: Sendable {
         _ database: Conninfo, signal: Conninfo? = nil, queues: [QueueSettings] = [QueueSettings(name: "default")], name: String = "test",
         poll: Duration = .seconds(60), drain: Duration = .seconds(30), grace: Duration = .seconds(5), retry: RetryPolicy = RetryPolicy(),
         policies: [String: FunctionPolicy] = [:], unknownGrace: Duration? = nil, untilEmpty: Bool = false, patience: WorkerOptions.Patience = .init(), told: Events<TelemetryEvent> = Events(),
-        more: (inout Functions) -> Void = { _ in }, telling: @escaping TelemetrySink = { _ in }
+        more: (inout Functions) -> Void = { _ in }
     ) {
         var functions = Functions()
         functions.add("add") { (_: TaskContext, a: Int, b: Int) in a + b }
@@ -28,7 +28,6 @@ final class TestWorker: Sendable {
             retry: retry, functions: policies, unknownFunctionGrace: unknownGrace, untilEmpty: untilEmpty)
         options.patience = patience
         let worker = Worker(options, runners: [SwiftRunner(functions)], loop: EventLoop(name: name), logger: Logger(label: name) { _ in SwiftLogNoOpLogHandler() }) {
-            telling($0)
             told.add($0)
         }
         self.name = name
